@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Minter} from "../../src/Minter.sol";
+import {Settlement} from "../../src/Settlement.sol";
+import {Stake} from "../../src/Stake.sol";
+import {Token} from "../../src/Token.sol";
+import {Test} from "../Vm.sol";
+import {Coin} from "./Coin.sol";
+import {Leaf, Tree} from "./Tree.sol";
+
+/// @dev A whole network before genesis, with three verifiers of equal stake, and the steps that lead from Books to a final root.
+abstract contract Network is Test {
+    using Tree for Leaf[];
+
+    uint64 internal constant GENESIS = 1_700_000_000;
+    uint32 internal constant EPOCH = 1 days;
+    uint32 internal constant GRACE = 1 hours;
+    uint32 internal constant ATTEMPT = 2 hours;
+    uint32 internal constant CHALLENGE = 6 hours;
+    uint32 internal constant PERIOD = 10;
+    uint128 internal constant BUDGET = 1_000e18;
+    uint128 internal constant LATER_BUDGET = 500e18;
+    uint128 internal constant BURST = 3_000e18;
+    uint128 internal constant REFILL = 11_574_074_074_074_075; // a little over BUDGET / EPOCH
+    uint256 internal constant CAP = 1_000_000e18;
+    uint256 internal constant GENESIS_SUPPLY = 400_000e18;
+    uint128 internal constant BOND = 100e18;
+    bytes32 internal constant STATE = keccak256("state");
+    bytes32 internal constant POLICY = keccak256("policy");
+    address internal constant AUTHORITY = address(0xA0);
+
+    Token internal token;
+    Coin internal coin;
+    Minter internal minter;
+    Stake internal stake;
+    Settlement internal settlement;
+
+    address[3] internal owners = [address(0x1001), address(0x1002), address(0x1003)];
+    uint256[3] internal keys = [uint256(0xa11), 0xb22, 0xc33];
+
+    function setUp() public virtual {
+        vm.warp(GENESIS - 2 days);
+        vm.roll(100);
+        deploy();
+        for (uint256 i = 0; i < 3; ++i) {
+            joins(owners[i], keys[i], BOND);
+        }
+    }
+
+    function deploy() internal {
+        uint256 nonce = vm.getNonce(address(this));
+        address minterAt = vm.computeCreateAddress(address(this), nonce + 2);
+        address settlementAt = vm.computeCreateAddress(address(this), nonce + 4);
+        address[] memory holders = new address[](1);
+        uint256[] memory amounts = new uint256[](1);
+        holders[0] = address(this);
+        amounts[0] = GENESIS_SUPPLY;
+        token = new Token("Subak", "SBK", CAP, minterAt, holders, amounts);
+        coin = new Coin();
+        (bytes32[] memory pools, uint16[] memory weightsBps) = onePool();
+        minter = new Minter(token, settlementAt, AUTHORITY, schedule(), Minter.Breaker(BURST, REFILL), pools, weightsBps);
+        stake = new Stake(token, GENESIS, EPOCH, BOND, 14 days);
+        settlement = new Settlement(token, IERC20(address(coin)), minter, stake, AUTHORITY, clock(), STATE, POLICY);
+    }
+
+    function schedule() internal pure returns (Minter.Schedule memory) {
+        uint128[] memory budgets = new uint128[](2);
+        budgets[0] = BUDGET;
+        budgets[1] = LATER_BUDGET;
+        return Minter.Schedule(GENESIS, EPOCH, PERIOD, budgets);
+    }
+
+    function clock() internal pure returns (Settlement.Clock memory) {
+        return Settlement.Clock(GENESIS, EPOCH, GRACE, ATTEMPT, CHALLENGE);
+    }
+
+    function onePool() internal pure returns (bytes32[] memory pools, uint16[] memory weightsBps) {
+        pools = new bytes32[](1);
+        weightsBps = new uint16[](1);
+        pools[0] = "bootstrap";
+        weightsBps[0] = 10_000;
+    }
+
+    function joins(address owner, uint256 key, uint256 amount) internal {
+        token.transfer(owner, amount);
+        vm.startPrank(owner);
+        token.approve(address(stake), amount);
+        stake.join(vm.addr(key), amount);
+        vm.stopPrank();
+    }
+
+    /// @dev When `epoch` can be opened.
+    function readyAt(uint256 epoch) internal pure returns (uint256) {
+        return GENESIS + (epoch + 1) * EPOCH + GRACE;
+    }
+
+    function next() internal view returns (uint32 epoch) {
+        (,,,, epoch) = settlement.finals();
+    }
+
+    function books(uint32 first, uint32 last) internal pure returns (bytes32[] memory hashes) {
+        hashes = new bytes32[](last - first + 1);
+        for (uint32 i = 0; i < hashes.length; ++i) {
+            hashes[i] = keccak256(abi.encode("book", first + i));
+        }
+    }
+
+    function lead() internal view returns (address) {
+        return stake.leadOf(uint256(next()) + settlement.currentAttempt());
+    }
+
+    /// @dev Waits until `last` can be opened, if it cannot yet, and opens up to it as whoever's turn it is.
+    function opens(uint32 last) internal {
+        if (block.timestamp < readyAt(last)) vm.warp(readyAt(last));
+        uint32 first = next();
+        uint32 attempt = settlement.currentAttempt();
+        address opener = lead();
+        vm.prank(opener);
+        settlement.open(first, last, attempt, books(first, last), uint64(block.number - 1));
+    }
+
+    /// @dev What the verifiers would sign for the opened range, if the rewards grow by `growth`.
+    function draft(bytes32 root, uint256 growth) internal view returns (Settlement.EpochRoot memory r) {
+        uint128 rewards;
+        (r.prevRoot, r.prevStateRoot, rewards, r.fees,) = settlement.finals();
+        (r.first, r.last, r.attempt,,) = settlement.opened();
+        r.root = root;
+        r.stateRoot = keccak256(abi.encode("state", r.last));
+        r.assetRoot = keccak256(abi.encode("assets", r.last));
+        r.verdictsHash = keccak256(abi.encode("verdicts", r.last));
+        r.rewards = uint128(rewards + growth);
+        r.bookHashes = books(r.first, r.last);
+        r.policyHashes = new bytes32[](r.bookHashes.length);
+        for (uint32 i = 0; i < r.policyHashes.length; ++i) {
+            r.policyHashes[i] = settlement.policyAt(r.first + i);
+        }
+    }
+
+    function signed(bytes32 digest, uint256[] memory by) internal pure returns (bytes32[] memory rs, bytes32[] memory vss) {
+        rs = new bytes32[](by.length);
+        vss = new bytes32[](by.length);
+        for (uint256 i = 1; i < by.length; ++i) {
+            for (uint256 j = i; j > 0 && vm.addr(by[j - 1]) > vm.addr(by[j]); --j) {
+                (by[j - 1], by[j]) = (by[j], by[j - 1]);
+            }
+        }
+        for (uint256 i = 0; i < by.length; ++i) {
+            (rs[i], vss[i]) = compact(by[i], digest);
+        }
+    }
+
+    function compact(uint256 key, bytes32 digest) internal pure returns (bytes32, bytes32) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return (r, bytes32(uint256(s) | (uint256(v - 27) << 255)));
+    }
+
+    function keysOf(uint256 n) internal view returns (uint256[] memory by) {
+        by = new uint256[](n);
+        for (uint256 i = 0; i < n; ++i) {
+            by[i] = keys[i];
+        }
+    }
+
+    function proposes(Settlement.EpochRoot memory r, uint256 signers) internal {
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(settlement.digestOf(r), keysOf(signers));
+        settlement.propose(r, rs, vss);
+    }
+
+    function finalizes(Settlement.EpochRoot memory r) internal {
+        (, uint64 deadline,) = settlement.pending();
+        vm.warp(deadline);
+        settlement.finalize(r);
+    }
+
+    /// @dev From nothing to final: the next epochs up to `last` with this payout root.
+    function settles(uint32 last, bytes32 root, uint256 growth) internal {
+        opens(last);
+        Settlement.EpochRoot memory r = draft(root, growth);
+        proposes(r, 3);
+        finalizes(r);
+    }
+
+    /// @dev Sorts the leaves and makes them final with the next epoch.
+    function pays(Leaf[] memory leaves, uint256 growth) internal returns (Leaf[] memory sorted) {
+        sorted = leaves.sort();
+        settles(next(), sorted.root(), growth);
+    }
+
+    function claims(Leaf[] memory sorted, uint256 i) internal {
+        settlement.claimRewards(sorted[i].account, sorted[i].rewards, sorted[i].fees, sorted.proof(i));
+    }
+}

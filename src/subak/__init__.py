@@ -1,0 +1,1 @@
+"""Subak: physical-infrastructure networks that their contributors own."""

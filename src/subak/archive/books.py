@@ -1,0 +1,105 @@
+"""Books on the shelf: load one with everything that its contents name, each part checked against its hash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from subak.archive.segments import read_segment
+from subak.archive.store import Archive, get_checked
+from subak.archive.tables import read_limit_table, read_tables, write_tables
+from subak.core.canon.json import encode
+from subak.core.canon.segment import valid
+from subak.core.kind import Rules, Schema
+from subak.core.nouns import Book, Contents, Policy, Snapshot, State, decode
+from subak.core.nouns.book import SegmentRef
+from subak.core.settlement import POSSESSION
+
+
+class BookRefused(ValueError):
+    """A Book, or a part of it, is not what it says it is."""
+
+
+def schemas_of(kinds: Mapping[str, Rules]) -> dict[str, Schema]:
+    """Every schema that may stand in a Book, by name."""
+    return {schema.name: schema for schema in (POSSESSION, *(schema for rules in kinds.values() for schema in rules.schemas))}
+
+
+def read_policy(archive: Archive, policy_hash: bytes) -> Policy:
+    """The policy of this hash."""
+    return decode(get_checked(archive, f"policy/{policy_hash.hex()}.json", policy_hash), Policy)
+
+
+def read_contents(archive: Archive, book_hash: bytes) -> Contents:
+    """A Book's table of contents. Errors: BookRefused if the bytes are not canonical, so that one Book has one hash."""
+    raw = get_checked(archive, f"book/{book_hash.hex()}.json", book_hash)
+    contents = decode(raw, Contents)
+    if encode(contents) != raw:
+        raise BookRefused(f"book {book_hash.hex()} is not canonical JSON")
+    return contents
+
+
+def load_book(archive: Archive, book_hash: bytes, kinds: Mapping[str, Rules]) -> Book:
+    """The whole Book, every signature checked.
+
+    Errors: NotThere for a missing part, BookRefused or ValueError for one that disagrees with its hash, naming both.
+    """
+    contents = read_contents(archive, book_hash)
+    policy = read_policy(archive, contents.policy)
+    schemas = schemas_of(kinds)
+    snapshot = Snapshot(**read_tables(archive, "snapshot", contents.snapshot.hash))
+    frames = [(ref, read_segment(archive, ref, _schema(schemas, ref))) for ref in contents.segments]
+    return Book(
+        contents=contents,
+        policy=policy,
+        tables=read_limit_tables(archive, policy),
+        snapshot=snapshot,
+        entries=assemble(frames, schemas, contents, snapshot),
+    )
+
+
+def read_limit_tables(archive: Archive, policy: Policy) -> dict[str, dict[str, Mapping[str, NDArray[np.generic]]]]:
+    """The policy's limit tables: kind, table, column."""
+    return {name: {table: read_limit_table(archive, sha) for table, sha in kind.tables.items()} for name, kind in policy.kinds.items()}
+
+
+def assemble(
+    frames: Iterable[tuple[SegmentRef, pl.DataFrame]], schemas: Mapping[str, Schema], contents: Contents, snapshot: Snapshot
+) -> dict[str, pl.DataFrame]:
+    """Segments as the Book's entries: ``order`` counts through all segments, ``valid`` says whose signature holds."""
+    keys = snapshot.assets.select("asset", "curve", "key")
+    parts: dict[str, list[pl.DataFrame]] = {}
+    listed = 0
+    for ref, frame in frames:
+        order = pl.Series("order", np.arange(listed, listed + len(frame), dtype=np.uint64))
+        holds = pl.Series("valid", valid(frame, schemas[ref.schema], contents.network, keys))
+        parts.setdefault(ref.schema, []).append(frame.with_columns(order, holds))
+        listed += len(frame)
+    return {schema: pl.concat(each) for schema, each in parts.items()}
+
+
+def read_state(archive: Archive, state_root: bytes) -> State:
+    """Carried state of this root; before epoch 0 it is the empty state, which no archive needs to hold."""
+    genesis = State.genesis()
+    return genesis if state_root == genesis.root() else State.from_tables(read_tables(archive, "state", state_root))
+
+
+def write_state(archive: Archive, state: State) -> bytes:
+    """Store the state under its root."""
+    return write_tables(archive, "state", state.tables)
+
+
+def paths_of(contents: Contents) -> Sequence[tuple[str, bytes]]:
+    """Files of hash-named bytes that the Book needs, with their hashes; policy and snapshot tables come beside."""
+    return [(f"entries/{ref.schema}/{ref.sha.hex()}.parquet", ref.sha) for ref in contents.segments] + [
+        (f"heads/{head.hex()}.json", head) for head in contents.heads
+    ]
+
+
+def _schema(schemas: Mapping[str, Schema], ref: SegmentRef) -> Schema:
+    if ref.schema not in schemas:
+        raise BookRefused(f"segment {ref.sha.hex()} holds {ref.schema}, the policy knows {sorted(schemas)}")
+    return schemas[ref.schema]

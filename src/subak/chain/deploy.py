@@ -1,0 +1,207 @@
+"""Bringing a network's contracts onto a chain, from a founder's plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from subak.chain.abi import abi
+from subak.chain.accounts import Account
+from subak.chain.contracts import Contract, Sender
+from subak.chain.rpc import Rpc
+from subak.core.canon.keccak import keccak256
+from subak.core.nouns.document import Address, Hash
+from subak.core.nouns.network import Clock, Contracts, Nodes
+from subak.core.nouns.state import State
+
+MONEY_LIMIT = 10**38
+"""Money is below this everywhere: the columns of state and snapshot are DECIMAL(38,0)."""
+WHOLE_BPS = 10_000
+"""The sum of the pools' weights."""
+_NOBODY = Address(bytes(20))
+
+
+class PlanRefused(ValueError):
+    """A founder's plan that cannot work; the text names the values that disagree."""
+
+
+class TokenPlan(msgspec.Struct, frozen=True):
+    """The token. Amounts are in its smallest unit; it has 18 decimals."""
+
+    name: str
+    """What people call it."""
+    symbol: str
+    """Its ticker."""
+    cap: int
+    """The most that can ever exist."""
+    allocation: dict[str, int]
+    """Who has how much at genesis: address as 0x hex to amount."""
+
+
+class SchedulePlan(msgspec.Struct, frozen=True):
+    """How much each epoch may mint, in the token's smallest unit."""
+
+    epochs_per_period: int
+    """Epochs with the same budget."""
+    budget_per_epoch: tuple[int, ...]
+    """What an epoch of each period may mint; nothing after the last."""
+    burst: int
+    """What can be minted at once; at least the largest epoch's budget."""
+    refill_per_second: int
+    """How fast the breaker refills; over an epoch at least the largest epoch's budget."""
+
+
+class StakePlan(msgspec.Struct, frozen=True):
+    """Verifiers' bonds."""
+
+    minimum: int
+    """The least that a verifier brings, in the token's smallest unit."""
+    unbonding_seconds: int
+    """How long a bond is held after the last epoch it weighed in; at least 14 days."""
+
+
+class Genesis(msgspec.Struct, frozen=True):
+    """What holds from epoch 0."""
+
+    policy: Hash = Hash(bytes(32))
+    """Hash of the first policy. A plan may leave it open; a deployment may not."""
+    state_root: Hash = msgspec.field(default_factory=lambda: Hash(State.genesis().root()))
+    """Hash of the carried state before epoch 0: nothing was earned."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All that a founder decides before anything is on a chain."""
+
+    name: str
+    """What people call the network."""
+    chain_id: int
+    """EIP-155 id of the chain it goes to."""
+    clock: Clock
+    """Epochs and windows."""
+    token: TokenPlan
+    """The token and who has it at genesis."""
+    schedule: SchedulePlan
+    """What may be minted."""
+    pools: dict[str, int]
+    """Each pool's share of every epoch's budget, in basis points that add up to 10,000."""
+    stake: StakePlan
+    """Verifiers' bonds."""
+    timelock_seconds: int
+    """How long the authority's decisions wait before they act."""
+    genesis: Genesis = Genesis()
+    """What holds from epoch 0."""
+    nodes: Nodes = Nodes()
+    """Where to reach it."""
+    speed: int = 1
+    """Network seconds per real second; 1 except in a replay."""
+
+    def check(self) -> None:
+        """What the contracts would refuse only after some of them are deployed, or never. Errors: PlanRefused."""
+        shares = sum(self.pools.values())
+        if shares != WHOLE_BPS:
+            raise PlanRefused(f"the pools' weights add up to {shares} basis points, not {WHOLE_BPS}")
+        for pool in self.pools:
+            word_of(pool)
+        if not any(self.genesis.policy):
+            raise PlanRefused("the plan names no policy for epoch 0")
+        allocated = sum(self.token.allocation.values())
+        scheduled = sum(self.schedule.budget_per_epoch) * self.schedule.epochs_per_period
+        # So the cap never cuts an epoch's budget, and what a snapshot says of it does not depend on what was minted before.
+        if allocated + scheduled > self.token.cap:
+            raise PlanRefused(f"allocation {allocated} and schedule {scheduled} are more than the token's cap {self.token.cap}")
+        if self.token.cap >= MONEY_LIMIT:
+            raise PlanRefused(f"the token's cap {self.token.cap} is not below 10^38")
+        for holder in self.token.allocation:
+            _holder(holder)
+
+
+def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
+    """Deploy the network's contracts. The founder pays, proposes to the Timelock and may import assets until genesis; nobody administers.
+
+    Token, Minter and Settlement know each other from their first block: a contract's address follows from its creator and the creator's
+    count of transactions, so the founder must send nothing else meanwhile. After a chain that forgot them, the same call on a chain that
+    also forgot the founder's transactions gives the same addresses.
+
+    Errors: PlanRefused; ChainRefused with the contract's reason, before anything is sent; those of ``Sender.send``.
+    """
+    plan.check()
+    now = rpc.block("latest").timestamp
+    if now >= plan.clock.genesis_unix_s:
+        raise PlanRefused(f"epoch 0 begins at {plan.clock.genesis_unix_s}, and the chain's time is already {now}")
+    if rpc.chain_id() != plan.chain_id:
+        raise PlanRefused(f"the plan is for chain {plan.chain_id}, {rpc.node} is chain {rpc.chain_id()}")
+    sender = Sender(rpc, founder)
+    start = rpc.nonce(founder.address)
+    names = ("TimelockController", "Token", "Minter", "Stake", "Assets", "Settlement")
+    timelock, token, minter, stake, assets, settlement = (create_address(founder.address, start + place) for place in range(len(names)))
+    clock, schedule = plan.clock, plan.schedule
+    arguments: dict[str, tuple[Any, ...]] = {
+        "TimelockController": (plan.timelock_seconds, [founder.address], [_NOBODY], _NOBODY),
+        "Token": (
+            *(plan.token.name, plan.token.symbol, plan.token.cap, minter),
+            [_holder(holder) for holder in plan.token.allocation],
+            list(plan.token.allocation.values()),
+        ),
+        "Minter": (
+            *(token, settlement, timelock),
+            (clock.genesis_unix_s, clock.epoch_seconds, schedule.epochs_per_period, list(schedule.budget_per_epoch)),
+            (schedule.burst, schedule.refill_per_second),
+            [word_of(pool) for pool in plan.pools],
+            list(plan.pools.values()),
+        ),
+        "Stake": (token, clock.genesis_unix_s, clock.epoch_seconds, plan.stake.minimum, plan.stake.unbonding_seconds),
+        "Assets": (f"{plan.name} assets", f"{plan.token.symbol}-A", clock.genesis_unix_s, founder.address),
+        "Settlement": (
+            # Customers pay in the network's own token until there are channels.
+            *(token, token, minter, stake, timelock),
+            (clock.genesis_unix_s, clock.epoch_seconds, clock.grace_seconds, clock.attempt_seconds, clock.challenge_seconds),
+            *(plan.genesis.state_root, plan.genesis.policy),
+        ),
+    }
+    contracts = Contracts(token, minter, stake, assets, settlement, timelock)
+    creations = {name: abi(name).encode_creation(*arguments[name]) for name in names}
+    for name, creation in creations.items():
+        sender.rehearse(f"creation of {name}", None, creation)
+    sent = [sender.submit_raw(f"creation of {name}", None, creation) for name, creation in creations.items()]
+    for place, (name, transaction) in enumerate(zip(names, sent, strict=True)):
+        created, predicted = sender.wait(transaction).contract, create_address(founder.address, start + place)
+        if created != predicted:
+            raise RuntimeError(f"{name} is at {created!r}, not at {predicted!r}: the founder sent other transactions meanwhile")
+    return contracts
+
+
+def is_deployed(rpc: Rpc, contracts: Contracts) -> bool:
+    """Whether all contracts are on the chain; false after a chain forgot the last of them."""
+    return all(rpc.code(address) for address in msgspec.structs.astuple(contracts))
+
+
+def contract(rpc: Rpc, contracts: Contracts, name: str) -> Contract:
+    """The network's contract with this Solidity name."""
+    field = "timelock" if name == "TimelockController" else name.lower()
+    return Contract(name, Address(getattr(contracts, field)), rpc)
+
+
+def create_address(creator: bytes, nonce: int) -> Address:
+    """Where an account's transaction number ``nonce`` creates a contract: keccak256(rlp([creator, nonce]))[12:]."""
+    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    encoded = number if len(number) == 1 and number[0] < 0x80 else bytes([0x80 + len(number)]) + number
+    body = b"\x94" + creator + encoded
+    return Address(keccak256(bytes([0xC0 + len(body)]) + body)[12:])
+
+
+def word_of(text: str) -> bytes:
+    """A pool's or kind's name as bytes32: ASCII, padded with zeros. Errors: PlanRefused."""
+    if not (text.isascii() and text.isprintable() and 0 < len(text) <= 32 and " " not in text):
+        raise PlanRefused(f"{text!r} is not a name of 1 to 32 printable ASCII characters without blanks")
+    return text.encode().ljust(32, b"\0")
+
+
+def _holder(text: str) -> Address:
+    try:
+        raw = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        raw = b""
+    if len(raw) != 20 or not text.startswith("0x"):
+        raise PlanRefused(f"{text!r} in the token's allocation is no address: 0x and 40 hex digits")
+    return Address(raw)

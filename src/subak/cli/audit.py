@@ -1,0 +1,120 @@
+"""Commands that need nothing but an archive and a chain."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+import typer
+from rich.console import Console
+
+from subak.archive.books import read_state
+from subak.archive.store import HttpArchive
+from subak.chain.accounts import Account
+from subak.chain.contracts import Sender
+from subak.chain.rpc import Rpc
+from subak.chain.settlement import Settlement as Chain
+from subak.chain.snapshot import Finalised, Follower
+from subak.core.nouns import Network, decode
+from subak.core.settlement.money import to_ints
+from subak.core.settlement.roots import payout_tree
+
+
+def run_check(epoch: int, archive: str, rpc: str, json: bool) -> int:
+    """0: same root. 1: something differs."""
+    from subak.verifier.checking import check
+
+    console = Console(stderr=True)
+    with console.status("") as status:
+        result = check(epoch, HttpArchive(archive), Rpc(rpc), status.update)
+    typer.echo(msgspec.json.encode(result.as_dict()).decode() if json else result.words())
+    return 0 if result.passed else 1
+
+
+def run_statement(asset: str, archive: str, rpc: str, json: bool) -> int:
+    """What the owner of an asset wants to know."""
+    from subak.explorer.statements import in_words, statement
+
+    told = statement(_bytes(asset, 32, "an asset id"), HttpArchive(archive), Rpc(rpc))
+    typer.echo(msgspec.json.encode(asdict(told)).decode() if json else in_words(told))
+    return 0
+
+
+def run_claim(account: str, archive: str, rpc: str, key: Path, json: bool) -> int:
+    """Pay out what the last final root owes."""
+    who = _bytes(account, 20, "an account")
+    files, node = HttpArchive(archive), Rpc(rpc)
+    network = read_network(files)
+    chain = Chain(node, network.contracts, Sender(node, Account.load(key)))
+    finals = finals_of(network, node)
+    if not finals:
+        typer.echo("no epoch is final yet: nothing can be claimed", err=True)
+        return 1
+    state = read_state(files, finals[-1].state_root)
+    accounts = state.accounts["account"].to_list()
+    if who not in accounts:
+        typer.echo(f"{account} has earned nothing up to epoch {finals[-1].last}", err=True)
+        return 1
+    row = accounts.index(who)
+    rewards, fees = to_ints(state.accounts["rewards"])[row], to_ints(state.accounts["fees"])[row]
+    taken = chain.taken(who)[0]
+    if taken < rewards:
+        chain.claim(who, rewards, fees, payout_tree(state).proof(row))
+    if json:
+        typer.echo(
+            msgspec.json.encode(
+                {"account": account, "total": str(rewards), "taken_before": str(taken), "paid": str(rewards - taken)}
+            ).decode()
+        )
+    else:
+        typer.echo(f"paid {rewards - taken} to {account}: {rewards} earned ever, {taken} taken before")
+    return 0
+
+
+def run_export(epoch: int, leaves: Path, archive: str, rpc: str, json: bool) -> int:
+    """The payout tree as @openzeppelin/merkle-tree dumps it."""
+    files, node = HttpArchive(archive), Rpc(rpc)
+    final = next((final for final in finals_of(read_network(files), node) if final.first <= epoch <= final.last), None)
+    if final is None:
+        typer.echo(f"epoch {epoch} is not final", err=True)
+        return 1
+    state = read_state(files, final.state_root)
+    tree = payout_tree(state)
+    if tree.root != final.root:
+        typer.echo(f"the archive's state gives the root 0x{tree.root.hex()}, the chain holds 0x{final.root.hex()}", err=True)
+        return 1
+    values = [
+        ["0x" + account.hex(), str(rewards), str(fees)]
+        for account, rewards, fees in zip(
+            state.accounts["account"].to_list(), to_ints(state.accounts["rewards"]), to_ints(state.accounts["fees"]), strict=True
+        )
+    ]
+    leaves.write_bytes(msgspec.json.encode(tree.dump(["address", "uint256", "uint256"], values)))
+    if json:
+        typer.echo(
+            msgspec.json.encode({"epoch": epoch, "root": "0x" + tree.root.hex(), "leaves": len(values), "file": str(leaves)}).decode()
+        )
+    else:
+        typer.echo(f"epoch {epoch}: {len(values)} leaves under 0x{tree.root.hex()} in {leaves}")
+    return 0
+
+
+def read_network(archive: HttpArchive) -> Network:
+    """What the archive says about its network; every fact is checked against the chain by whoever relies on it."""
+    return decode(archive.get("network.json"), Network)
+
+
+def finals_of(network: Network, rpc: Rpc) -> list[Finalised]:
+    """Ranges that are final on the chain."""
+    return Follower(rpc, network.contracts, network.clock).finalised()
+
+
+def _bytes(text: str, length: int, what: str) -> bytes:
+    try:
+        raw = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        raw = b""
+    if len(raw) != length:
+        raise typer.BadParameter(f"{what} is 0x and {2 * length} hex digits, got {text!r}")
+    return raw

@@ -1,0 +1,3 @@
+from _typeshed import ReadableBuffer, WriteableBuffer
+
+def keccak_many(buffer: ReadableBuffer, item_bytes: int, out: WriteableBuffer, /) -> None: ...

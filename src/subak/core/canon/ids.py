@@ -1,0 +1,46 @@
+"""Names of networks, assets, sites and signers: hashes of the facts that make them, domain-tagged."""
+
+from __future__ import annotations
+
+import hashlib
+
+from subak.core.canon.keccak import keccak256
+
+ED25519 = 1
+"""Curve byte of Ed25519: key 32 bytes, signature R‖S."""
+P256 = 2
+"""Curve byte of P-256: compressed key 33 bytes, signature r‖s with low s."""
+KEY_BYTES = {ED25519: 32, P256: 33}
+"""Length of a public key by curve byte."""
+
+
+def network_id(chain_id: int, assets: bytes) -> bytes:
+    """32 bytes that name a deployment: the chain and the address (20 bytes) of its Assets contract."""
+    return hashlib.sha256(b"subak/network/1" + chain_id.to_bytes(8, "big") + _sized("address of Assets", assets, 20)).digest()
+
+
+def asset_id(curve: int, key: bytes, owner: bytes) -> bytes:
+    """32 bytes that name an asset for good, and its ERC-721 token: its first public key and its first owner (20 bytes)."""
+    return keccak256(b"subak/asset/1" + _key(curve, key) + _sized("owner", owner, 20))
+
+
+def site_id(owner: bytes, salt: bytes) -> bytes:
+    """32 bytes that name a site, an asset without a key: its first owner (20 bytes) and a salt (32 bytes)."""
+    return keccak256(b"subak/site/1" + _sized("owner", owner, 20) + _sized("salt", salt, 32))
+
+
+def signer_id(curve: int, key: bytes) -> bytes:
+    """8 bytes that stand in an Entry for the key that signed it."""
+    return hashlib.sha256(_key(curve, key)).digest()[:8]
+
+
+def _key(curve: int, key: bytes) -> bytes:
+    if curve not in KEY_BYTES:
+        raise ValueError(f"unknown curve {curve}: 1 is Ed25519, 2 is P-256")
+    return bytes([curve]) + _sized("key", key, KEY_BYTES[curve])
+
+
+def _sized(name: str, value: bytes, length: int) -> bytes:
+    if len(value) != length:
+        raise ValueError(f"{name} has {length} bytes, not {len(value)}")
+    return value

@@ -1,0 +1,161 @@
+"""Judge: one verdict for every line, from the kinds' rules, in blocks of assets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from subak.core.kind import ACCEPTED, Assets, Codes, Column, Context, Judged, Mask, Rules, Status
+from subak.core.nouns.book import Book
+from subak.core.nouns.state import State
+from subak.core.settlement import reasons
+from subak.core.settlement.blocks import Flat, Grid, in_blocks, in_time_order, outside_window, rank, read_lines
+from subak.core.settlement.listing import Listed, placed, places
+
+MAX_WORK = 1 << 50
+"""Most work that one line may count; keeps every sum of an asset's lines inside int64."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A reason and the accepted work for every line; work and memory for every asset."""
+
+    offsets: Column
+    """First line of each listed Entry, and after the last the number of lines."""
+    reasons: Codes
+    """Code of each line, Entries in Book order."""
+    accepted: Column
+    """Accepted work of each line in its kind's first unit."""
+    work: Mapping[str, Mapping[str, Column]]
+    """Kind, unit: work per row of the snapshot's assets."""
+    carried: Mapping[str, Mapping[str, Column]]
+    """Kind, name: what the rules remember per row of the snapshot's assets."""
+    live: Mask
+    """Per row of the snapshot's assets: its device has signed that its owner holds it, in this Book or before."""
+
+
+def judge(listed: Listed, book: Book, before: State, kinds: Mapping[str, Rules]) -> Verdicts:
+    """Every line of every listed Entry gets one verdict. Paid work of an asset that signed two different Entries of one sequence is held.
+
+    Errors: ValueError if rules break their contract (an undeclared reason, work where nothing was accepted or beyond ``MAX_WORK``).
+    """
+    assets = book.snapshot.assets
+    offsets = np.append(0, np.cumsum(listed.rows))
+    verdicts = Verdicts(
+        offsets=offsets,
+        reasons=np.repeat(listed.reason, listed.rows),
+        accepted=np.zeros(offsets[-1], np.int64),
+        work={name: {unit: np.zeros(len(assets), np.int64) for unit in rules.work_units} for name, rules in kinds.items()},
+        carried={name: _remembered(rules, book, before) for name, rules in kinds.items()},
+        live=placed(before.assets["live"], places(assets["asset"], before.assets["asset"]), 0).astype(np.bool_),
+    )
+    _take_possessions(listed, book, verdicts)
+    for name in sorted(kinds):
+        _judge_kind(kinds[name], listed, book, verdicts)
+    return verdicts
+
+
+def context_of(rules: Rules, book: Book) -> Context:
+    """What policy and epoch give to the rules. Errors: ValueError naming a table that is missing."""
+    tables = book.tables.get(rules.name, {})
+    for table, columns in rules.tables.items():
+        if table not in tables or not set(columns) <= set(tables[table]):
+            raise ValueError(f"{rules.name} needs table {table} with columns {columns}, the policy gives {sorted(tables)}")
+    return Context(
+        parameters=book.policy.kinds[rules.name].parameters,
+        tables=tables,
+        first_unix_s=book.contents.first_unix_s,
+        end_unix_s=book.contents.end_unix_s,
+    )
+
+
+def _take_possessions(listed: Listed, book: Book, verdicts: Verdicts) -> None:
+    """A device that says in time that its owner holds it makes its asset live, for readings of the same Book too."""
+    signed = np.flatnonzero((listed.schema == 0) & (listed.reason == ACCEPTED))
+    if not len(signed):
+        return
+    lines = read_lines(signed, listed, verdicts.offsets, book, ())
+    named = book.entries[reasons.POSSESSION.name]["owner"].gather(listed.row[signed]).explode(empty_as_null=False)
+    is_owner = (named == book.snapshot.assets["owner"].gather(lines.asset)).to_numpy()
+    codes = np.where(is_owner, ACCEPTED, reasons.NOT_THE_OWNER).astype(np.uint8)
+    codes[outside_window(lines, book) == reasons.IN_THE_FUTURE] = reasons.IN_THE_FUTURE
+    verdicts.reasons[lines.line] = codes
+    verdicts.live[lines.asset[codes == ACCEPTED]] = True
+
+
+def _judge_kind(rules: Rules, listed: Listed, book: Book, verdicts: Verdicts) -> None:
+    context = context_of(rules, book)
+    ours = np.flatnonzero(np.isin(listed.schema, [listed.schemas.index(schema) for schema in rules.schemas]) & (listed.reason == ACCEPTED))
+    live = verdicts.live[listed.asset[ours]]
+    not_live = np.zeros(len(listed), np.bool_)
+    not_live[ours[~live]] = True
+    verdicts.reasons[np.repeat(not_live, listed.rows)] = reasons.NOT_LIVE
+    for entries in in_blocks(ours[live], listed):
+        lines = read_lines(entries, listed, verdicts.offsets, book, rules.schemas)
+        lines = in_time_order(_refuse(verdicts, lines, outside_window(lines, book)))
+        lines = _refuse(verdicts, lines, np.where(rank(lines.asset) < reasons.MAX_LINES_PER_ASSET, ACCEPTED, reasons.TOO_MANY_LINES))
+        if len(lines):
+            _judge_block(rules, Grid(lines), listed, book, context, verdicts)
+
+
+def _judge_block(rules: Rules, grid: Grid, listed: Listed, book: Book, context: Context, verdicts: Verdicts) -> None:
+    snapshot, carried, work = book.snapshot.assets, verdicts.carried[rules.name], verdicts.work[rules.name]
+    lines = grid.lines(listed, rules.schemas)
+    judged = rules.judge(
+        lines,
+        Assets(cell=snapshot["cell"].to_numpy()[grid.assets], rated=snapshot["rated"].to_numpy()[grid.assets]),
+        {name: column[grid.assets] for name, column in carried.items()},
+        context,
+    )
+    _check(judged, lines.present, rules)
+
+    pays = np.logical_or.reduce([judged.work[unit] > 0 for unit in rules.work_units])
+    held = pays & listed.conflicted[grid.assets]
+    verdicts.reasons[grid.flat.line] = grid.collect(np.where(held, np.uint8(reasons.HELD_BY_CONFLICT), judged.reasons))
+    verdicts.accepted[grid.flat.line] = grid.collect(np.where(held, 0, judged.work[rules.work_units[0]]))
+    for unit, column in judged.work.items():
+        work[unit][grid.assets] += column.sum(axis=0, where=~held)
+    for name, column in judged.carried.items():
+        carried[name][grid.assets] = column
+
+
+def _check(judged: Judged, present: Mask, rules: Rules) -> None:
+    """Rules are strangers: what they may not do must stop the settlement, not pay somebody."""
+    status = {ACCEPTED: Status.ACCEPTED} | {reason.code: reason.status for reason in rules.reasons}
+    declared, accepts = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
+    declared[list(status)] = True
+    accepts[[code for code, each in status.items() if each is Status.ACCEPTED]] = True
+    who = f"{rules.name} {rules.version}"
+    if not (declared[judged.reasons] | ~present).all():
+        raise ValueError(f"{who}: reasons {np.unique(judged.reasons[present & ~declared[judged.reasons]]).tolist()} are not declared")
+    nothing_accepted = ~(accepts[judged.reasons] & present)
+    for unit in rules.work_units:
+        column = judged.work[unit]
+        if column.min() < 0 or column.max() > MAX_WORK:
+            raise ValueError(f"{who}: {unit} of a line lies in {column.min()} .. {column.max()}, allowed is 0 .. {MAX_WORK}")
+        if column.any(where=nothing_accepted):
+            raise ValueError(f"{who}: {unit} is {column[nothing_accepted].max()} on a line that was not accepted")
+
+
+def _refuse(verdicts: Verdicts, lines: Flat, codes: Codes) -> Flat:
+    """Writes down the lines whose code is not ``ACCEPTED`` and gives back the others."""
+    refused = codes != ACCEPTED
+    if not refused.any():
+        return lines
+    verdicts.reasons[lines.line[refused]] = codes[refused]
+    return lines.take(~refused)
+
+
+def _remembered(rules: Rules, book: Book, before: State) -> dict[str, Column]:
+    """What the rules carry, on the rows of the snapshot's assets; a column that is new in this version starts at its beginning."""
+    table = before.carried.get(rules.name, pl.DataFrame(schema={"asset": pl.Binary}))
+    at = places(book.snapshot.assets["asset"], table["asset"])
+    return {
+        carried.name: placed(table[carried.name], at, carried.start)
+        if carried.name in table.columns
+        else np.full(len(at), carried.start, np.int64)
+        for carried in rules.carried
+    }

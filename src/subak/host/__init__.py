@@ -1,0 +1,1 @@
+"""Beside the device: keys, outbox, and the loop that runs a kind's source."""

@@ -1,0 +1,216 @@
+"""A verifier as a process: intake and archive over HTTP, closing in a thread beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from subak.archive.books import BookRefused, schemas_of
+from subak.archive.log import Cut, EntryLog
+from subak.archive.store import ArchiveError, FolderArchive
+from subak.chain.accounts import Account
+from subak.chain.clock import NetworkClock
+from subak.chain.contracts import ChainForgot, ChainRefused, Sender
+from subak.chain.rpc import NotMined, Rpc, RpcError, RpcUnreachable
+from subak.chain.settlement import Settlement as Chain
+from subak.chain.snapshot import Follower
+from subak.core.canon.json import encode
+from subak.core.nouns import Network
+from subak.kinds.registry import installed
+from subak.verifier.closing import Closing
+from subak.verifier.intake import Intake
+from subak.verifier.journal import Journal
+from subak.verifier.known import Known
+from subak.verifier.listed import Listed
+from subak.verifier.peers import Peers
+
+log = logging.getLogger("subak.verifier")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answer = tuple[int, bytes, bytes]
+
+JSON = b"application/json"
+TICK_SECONDS = 0.2
+NOT_NOW = (ArchiveError, BookRefused, RpcError, RpcUnreachable, NotMined, ChainForgot, ChainRefused)
+"""What a later tick, another verifier or the next lead mends."""
+
+
+class Service:
+    """The ASGI application of one verifier."""
+
+    def __init__(self, network: Network, intake: Intake, closing: Closing, known: Known, listed: Listed, clock: Callable[[], int]) -> None:
+        self.network, self.intake, self.closing, self.known, self.listed, self.clock = network, intake, closing, known, listed, clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._close_epochs, name="closing", daemon=True)
+        self.faults = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            path = str(scope["path"])
+            if path.startswith(("/v1/entries", "/v1/conflicts")):
+                await self.intake(scope, receive, send)
+            else:
+                if scope["method"] in ("GET", "HEAD"):
+                    answer = await asyncio.to_thread(self._get, path)
+                else:
+                    answer = problem(405, "only GET is answered here")
+                await _respond(send, answer, scope["method"] != "HEAD")
+
+    def _get(self, path: str) -> Answer:
+        match path.strip("/").split("/"):
+            case ["v1", "clock"]:
+                return _json({"network_unix_s": self.clock(), "speed": self.network.speed})
+            case ["v1", "status"]:
+                return _json(self.status())
+            case ["v1", "assets", asset, "listed"]:
+                return _json({"asset": asset, "sequences": self.listed.sequences(_bytes(asset))})
+            case ["v1", "heads", epoch] if epoch.isdecimal():
+                head = self.closing.journal.head(int(epoch))
+                return (200, JSON, encode(head)) if head else problem(404, f"no head for epoch {epoch} yet")
+            case ["v1", "votes", first, attempt, round_] if all(each.isdecimal() for each in (first, attempt, round_)):
+                vote = self.closing.journal.vote(int(first), int(attempt), int(round_))
+                return (200, JSON, encode(vote)) if vote else problem(404, f"no vote on epochs from {first}, attempt {attempt}, yet")
+            case ["archive", *parts] if parts:
+                try:
+                    return (200, b"application/octet-stream", self.closing.archive.get("/".join(parts)))
+                except (ArchiveError, ValueError) as error:
+                    return problem(404, str(error))
+            case ["metrics"]:
+                return (200, b"text/plain; version=0.0.4", self._metrics().encode())
+            case _:
+                return problem(404, f"{path} is not served; see docs/formats.md, HTTP at a verifier")
+
+    def status(self) -> Mapping[str, Any]:
+        """What an operator wants to know first."""
+        finals = self.closing.finals()
+        return {
+            "verifier": "0x" + self.closing.me.address.hex(),
+            "network": "0x" + self.network.id.hex(),
+            "network_unix_s": self.clock(),
+            "entries": self.closing.entries.durable,
+            "heads": self.closing.journal.heads(),
+            "last_final": finals[-1].last if finals else None,
+            "faults": self.faults,
+        }
+
+    def _metrics(self) -> str:
+        finals = self.closing.finals()
+        values: dict[str, float] = {f"subak_intake_{name}": value for name, value in self.intake.metrics().items()}
+        values["subak_log_entries_total"] = self.closing.entries.durable
+        values["subak_heads_total"] = self.closing.journal.heads()
+        values["subak_final_epochs_total"] = finals[-1].last + 1 if finals else 0
+        values["subak_closing_faults_total"] = self.faults
+        return "".join(f"{name} {value}\n" for name, value in values.items())
+
+    def _close_epochs(self) -> None:
+        """Tick until stopped. What is not there yet comes with a later tick; anything else is said and tried again."""
+        waiting_for = ""
+        while not self._stop.wait(TICK_SECONDS):
+            try:
+                now = self.clock()
+                self.intake.know(self.known.assets(now))
+                self.closing.tick(now)
+                self.listed.update(self.closing.finals())
+            except NOT_NOW as error:
+                if str(error) != waiting_for:
+                    waiting_for = str(error)
+                    log.info("not now: %s: %s", type(error).__name__, error)
+            except Exception:
+                self.faults += 1
+                log.exception("a step of closing failed; it is tried again")
+                self._stop.wait(1.0)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self.closing.cut = _in_this_loop(self.closing.cut)
+                self._thread.start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                self._stop.set()
+                # The thread may be waiting for this very loop.
+                await asyncio.to_thread(self._thread.join, 10)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def make_service(network: Network, folder: Path, me: Account) -> Service:
+    """A verifier whose log, archive and journal are in ``folder``. Errors: LogBroken; RpcUnreachable if the chain does not answer."""
+    rpc = Rpc(network.nodes.rpc)
+    clock = NetworkClock(rpc, network.speed)
+    schemas = schemas_of({name: kind.rules for name, kind in installed().items()}).values()
+    entries = EntryLog(folder / "log")
+    follower = Follower(rpc, network.contracts, network.clock)
+    known = Known(follower, network.clock)
+    closing = Closing(
+        network=network,
+        me=me,
+        archive=FolderArchive(folder / "archive"),
+        entries=entries,
+        cut=entries.cut,
+        journal=Journal(folder / "journal"),
+        peers=Peers(network.nodes.verifiers),
+        chain=Chain(rpc, network.contracts, Sender(rpc, me)),
+        follower=follower,
+    )
+    intake = Intake(
+        network=network.id,
+        chain_id=network.chain_id,
+        settlement=network.contracts.settlement,
+        schemas=tuple(schemas),
+        clock=network.clock,
+        late_epochs=closing.late_epochs(),
+        now=clock.now,
+        entries=entries,
+        signer=me,
+    )
+    intake.know(known.assets(clock.now()))
+    return Service(network, intake, closing, known, Listed(closing.archive), clock.now)
+
+
+def _in_this_loop(cut: Callable[[int], Cut]) -> Callable[[int], Cut]:
+    """The log is appended to and cut in one thread: the event loop's."""
+    loop = asyncio.get_running_loop()
+
+    async def run(epoch: int) -> Cut:
+        return cut(epoch)
+
+    return lambda epoch: asyncio.run_coroutine_threadsafe(run(epoch), loop).result(60)
+
+
+def problem(status: int, detail: str) -> Answer:
+    """RFC 9457 problem document."""
+    body = {"type": "about:blank", "title": _TITLES.get(status, "error"), "status": status, "detail": detail}
+    return (status, b"application/problem+json", msgspec.json.encode(body))
+
+
+_TITLES = {404: "Not Found", 405: "Method Not Allowed"}
+
+
+def _json(value: Any) -> Answer:
+    return (200, JSON, msgspec.json.encode(value))
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        return b""
+
+
+async def _respond(send: Send, answer: Answer, with_body: bool) -> None:
+    status, kind, body = answer
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"access-control-allow-origin", b"*")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body if with_body else b""})

@@ -1,0 +1,83 @@
+"""Network time never runs backwards, and stops when the chain does."""
+
+from __future__ import annotations
+
+import pytest
+
+from subak.chain.clock import NetworkClock
+from subak.chain.rpc import RpcUnreachable
+
+
+class World:
+    """A chain's head and a real clock, moved by hand."""
+
+    def __init__(self) -> None:
+        self.head: int | None = 1000
+        self.real = 50.0
+        self.asked = 0
+
+    def block(self) -> int:
+        self.asked += 1
+        if self.head is None:
+            raise RpcUnreachable("down")
+        return self.head
+
+
+def clock_of(world: World, speed: int, ahead_s: float | None = None) -> NetworkClock:
+    return NetworkClock(world.block, speed, ahead_s=ahead_s, monotonic=lambda: world.real)
+
+
+def test_it_is_the_last_block_plus_elapsed_times_speed() -> None:
+    world = World()
+    clock = clock_of(world, 100)
+    assert clock.now() == 1000
+    world.real += 0.15
+    assert clock.now_exact() == pytest.approx(1015)
+    world.real += 0.15
+    world.head = 1040
+    assert clock.now() == 1040
+    assert clock.real_seconds_until(1140) == pytest.approx(1)
+    assert clock.real_seconds_until(5) == 0
+
+
+def test_it_asks_at_most_every_fifth_of_a_second() -> None:
+    world = World()
+    clock = clock_of(world, 100)
+    for _ in range(40):
+        clock.now()
+        world.real += 0.0625
+    assert world.asked == 10
+
+
+def test_it_waits_for_a_chain_that_restarted_a_second_back() -> None:
+    world = World()
+    clock = clock_of(world, 100)
+    clock.now()
+    world.real, world.head = world.real + 1, 1100
+    assert clock.now() == 1100
+    world.real, world.head = world.real + 0.2, 1050
+    assert clock.now() == 1100
+    world.real += 0.4
+    assert clock.now() == 1100
+    world.real += 0.2
+    assert clock.now() == 1110
+
+
+def test_it_stops_when_blocks_stop() -> None:
+    world = World()
+    clock = clock_of(world, 100, ahead_s=2)
+    clock.now()
+    world.head, world.real = None, world.real + 60
+    assert clock.now() == 1200
+    world.head, world.real = 1230, world.real + 60
+    assert clock.now() == 1230
+
+
+def test_it_knows_no_time_before_the_first_answer() -> None:
+    world = World()
+    world.head = None
+    clock = clock_of(world, 100)
+    with pytest.raises(RpcUnreachable):
+        clock.now()
+    world.head = 7
+    assert clock.now() == 7

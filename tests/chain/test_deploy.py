@@ -1,0 +1,137 @@
+"""A founder's plan, its file, and what stands on the chain after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from subak.chain.contracts import ChainRefused
+from subak.chain.deploy import Genesis, Plan, PlanRefused, create_address, deploy, is_deployed
+from subak.chain.local import LocalChain
+from subak.chain.network_file import NetworkFileRefused, load_network, load_plan, write_network, write_plan
+from subak.chain.rpc import Rpc
+from subak.core.nouns.document import Address
+from subak.core.nouns.network import Contracts, Network, Nodes
+
+from .conftest import FOUNDER, GENESIS, TOKEN, VERIFIERS, Town, free_port
+
+
+def test_what_was_planned_stands_on_the_chain(town: Town) -> None:
+    assert is_deployed(town.rpc, town.contracts)
+    token, minter, timelock = (town.contract(name) for name in ("Token", "Minter", "TimelockController"))
+    assert (token.call("name"), token.call("symbol"), token.call("CAP")) == ("Subak", "SUBAK", 10**9 * TOKEN)
+    assert [token.call("balanceOf", each.address) for each in [FOUNDER, *VERIFIERS]] == [10_000 * TOKEN] * 4
+    assert token.call("MINTER") == town.contracts.minter
+    assert (minter.call("SETTLEMENT"), minter.call("AUTHORITY")) == (town.contracts.settlement, town.contracts.timelock)
+    settlement = town.contract("Settlement")
+    parts = [settlement.call(name) for name in ("TOKEN", "PAYMENT", "BUDGET", "WEIGHTS", "AUTHORITY")]
+    here = town.contracts
+    assert parts == [here.token, here.token, here.minter, here.stake, here.timelock]
+    assert settlement.call("policyAt", 0) == town.plan.genesis.policy
+    assert town.contract("Assets").call("IMPORTER") == FOUNDER.address
+
+    roles = {name: timelock.call(name) for name in ("PROPOSER_ROLE", "CANCELLER_ROLE", "EXECUTOR_ROLE", "DEFAULT_ADMIN_ROLE")}
+    holders = {
+        name: [each for each in (FOUNDER.address, bytes(20), here.timelock) if timelock.call("hasRole", role, each)]
+        for name, role in roles.items()
+    }
+    assert holders == {
+        "PROPOSER_ROLE": [FOUNDER.address],
+        "CANCELLER_ROLE": [FOUNDER.address],
+        "EXECUTOR_ROLE": [bytes(20)],
+        "DEFAULT_ADMIN_ROLE": [here.timelock],
+    }
+    assert timelock.call("getMinDelay") == town.plan.timelock_seconds
+
+
+def test_what_a_contract_would_refuse_is_refused_before_anything_is_sent(folder: Path, plan: Plan) -> None:
+    with LocalChain(folder, free_port(), GENESIS, 1) as chain:
+        rpc = Rpc(chain.url)
+        chain.fund(FOUNDER.address, TOKEN)
+        hasty = msgspec.structs.replace(plan, clock=msgspec.structs.replace(plan.clock, challenge_seconds=60))
+        with pytest.raises(ChainRefused, match=r"Settlement_ClockOutOfBounds\(name=challengeSeconds, secs=60"):
+            deploy(rpc, FOUNDER, hasty)
+        with pytest.raises(PlanRefused, match=r"the plan is for chain 1, .* is chain 31337"):
+            deploy(rpc, FOUNDER, msgspec.structs.replace(plan, chain_id=1))
+        chain.run_from(GENESIS)
+        with pytest.raises(PlanRefused, match=f"epoch 0 begins at {GENESIS}"):
+            deploy(rpc, FOUNDER, plan)
+        assert rpc.nonce(FOUNDER.address) == 0
+
+
+def test_addresses_follow_from_creator_and_count() -> None:
+    # Known from the first contracts of a well-known account.
+    creator = bytes.fromhex("6ac7ea33f8831ea9dcc53393aaa88b25a785dbf0")
+    assert [create_address(creator, nonce).hex() for nonce in (0, 1)] == [
+        "cd234a471b72ba2f1ccf0a70fcaba648a5eecd8d",
+        "343c43a37d37dff08ae8c4a11544c718abb4fcf8",
+    ]
+    assert len({create_address(creator, nonce) for nonce in (0, 1, 0x7F, 0x80, 0xFF, 0x100)}) == 6
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("weights do not add up", {"pools": {"bootstrap": 9999}}, "9999 basis points"),
+    ("a pool's name does not fit", {"pools": {"x" * 33: 10_000}}, "not a name"),
+    ("a pool without a name", {"pools": {"": 10_000}}, "not a name"),
+    ("no policy", {"genesis": Genesis()}, "no policy"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_a_plan_that_cannot_work_is_refused(plan: Plan, changes: dict[str, Any], words: str) -> None:
+    plan.check()
+    with pytest.raises(PlanRefused, match=words):
+        msgspec.structs.replace(plan, **changes).check()
+
+
+def test_a_plan_cannot_promise_more_than_the_cap(plan: Plan) -> None:
+    token = plan.token
+    promised = sum(token.allocation.values()) + 3 * sum(plan.schedule.budget_per_epoch)
+    just = msgspec.structs.replace(plan, token=msgspec.structs.replace(token, cap=promised))
+    just.check()
+    with pytest.raises(PlanRefused, match=str(promised - 1)):
+        msgspec.structs.replace(plan, token=msgspec.structs.replace(token, cap=promised - 1)).check()
+    with pytest.raises(PlanRefused, match=r"10\^38"):
+        msgspec.structs.replace(plan, token=msgspec.structs.replace(token, cap=10**38)).check()
+    with pytest.raises(PlanRefused, match="no address"):
+        msgspec.structs.replace(plan, token=msgspec.structs.replace(token, allocation={"0x12": 1})).check()
+
+
+def network_of(plan: Plan) -> Network:
+    contracts = Contracts(*(Address(bytes([number]) * 20) for number in range(1, 7)))
+    nodes = Nodes(rpc="http://127.0.0.1:8545", verifiers=("http://127.0.0.1:9001",), explorer="http://127.0.0.1:8080")
+    return Network(plan.name, plan.chain_id, plan.clock, contracts, nodes, speed=3600)
+
+
+def test_network_toml_holds_a_plan_and_later_the_network(tmp_path: Path, plan: Plan) -> None:
+    path = tmp_path / "network.toml"
+    write_plan(path, plan)
+    assert load_plan(path) == plan
+    with pytest.raises(NetworkFileRefused, match=r"no \[contracts\]"):
+        load_network(path)
+    network = network_of(plan)
+    write_network(path, network, plan)
+    assert load_network(path) == network
+    assert load_plan(path) == msgspec.structs.replace(plan, nodes=network.nodes, speed=3600)
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert [each.name for each in tmp_path.iterdir()] == ["network.toml"]
+
+
+def test_a_network_without_its_plan(tmp_path: Path, plan: Plan) -> None:
+    path = tmp_path / "network.toml"
+    write_network(path, network_of(plan))
+    assert load_network(path) == network_of(plan)
+    with pytest.raises(NetworkFileRefused, match="token"):
+        load_plan(path)
+
+
+@pytest.mark.parametrize(("text", "words"), [("name = ", "not TOML"), ('name = "x"\n[contracts]\ntoken = "0x12"', "chain_id|clock|token")])
+def test_a_broken_file_names_itself_and_the_field(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "network.toml"
+    path.write_text(text)
+    with pytest.raises(NetworkFileRefused, match=words) as refused:
+        load_network(path)
+    assert str(path) in str(refused.value)

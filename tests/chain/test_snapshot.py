@@ -1,0 +1,171 @@
+"""The fold of events, case by case, without a chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pytest
+
+from subak.chain.contracts import Event
+from subak.chain.rpc import Log
+from subak.chain.snapshot import MOST_RATED, budget_of, fold, policy_in_force, text_of
+from subak.core.nouns.document import Address, Hash
+from subak.core.nouns.network import Clock
+from subak.core.nouns.snapshot import ASSETS, PAYEES, POOLS
+
+CLOCK = Clock(genesis_unix_s=100_000, epoch_seconds=1000, grace_seconds=0, attempt_seconds=1, challenge_seconds=1)
+BEFORE, IN_0, IN_1 = 99_000, 100_500, 101_500
+A, B, SITE = b"\x0a" * 32, b"\x0b" * 32, b"\x05" * 32
+ALICE, BOB = b"\xa1" * 20, b"\xb0" * 20
+KEY, KEY_2 = b"\x01" * 32, b"\x02" * 33
+
+
+def event(name: str, at: int, **values: Any) -> Event:
+    log = Log(Address(bytes(20)), (), b"", at, at, Hash(bytes(32)), 0)
+    return Event(name, values, log)
+
+
+def registered(at: int, asset: bytes = A, owner: bytes = ALICE, **other: Any) -> Event:
+    values = {"asset": asset, "owner": owner, "kind": b"energy".ljust(32, b"\0"), "cell": 7, "rated": 4000, "curve": 1, "key": KEY}
+    return event("Registered", at, **values | other)
+
+
+def site(at: int) -> Event:
+    return event("SiteRegistered", at, site=SITE, owner=BOB, cell=9)
+
+
+def payees(at: int, *shares: tuple[bytes, int], asset: bytes = A) -> Event:
+    return event("PayeesSet", at, asset=asset, payees=tuple(each[0] for each in shares), parts=tuple(each[1] for each in shares))
+
+
+def transfer(at: int, to: bytes, from_: bytes = ALICE, asset: bytes = A) -> Event:
+    return event("Transfer", at, **{"from": from_, "to": to, "tokenId": int.from_bytes(asset, "big")})
+
+
+def rotated(at: int) -> Event:
+    return event("KeyRotated", at, asset=A, curve=2, key=KEY_2)
+
+
+def word(account: bytes) -> bytes:
+    return account.rjust(32, b"\0")
+
+
+ROW = (A, "energy", 1, KEY, ALICE, 7, 4000)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    events: list[Event]
+    epoch: int
+    assets: list[tuple[Any, ...]]
+    payees: list[tuple[Any, ...]]
+
+
+CASES = [
+    Case("nothing happened", [], 0, [], []),
+    Case("before genesis acts from epoch 0", [registered(BEFORE)], 0, [ROW], []),
+    Case("a second before an epoch acts in it", [registered(100_999)], 1, [ROW], []),
+    Case("in an epoch's first second acts from the next", [registered(100_000)], 0, [], []),
+    Case("within an epoch acts from the next", [registered(IN_0)], 0, [], []),
+    Case("and then for good", [registered(IN_0)], 9, [ROW], []),
+    Case("what comes after the epoch does not count", [registered(BEFORE), rotated(IN_1)], 0, [ROW], []),
+    Case("sorted by id", [registered(BEFORE, B), registered(BEFORE)], 0, [ROW, (B, *ROW[1:])], []),
+    Case("a site has no kind and no key", [site(BEFORE)], 0, [(SITE, "", 0, b"", BOB, 9, 0)], []),
+    Case("a key acts from the next epoch", [registered(BEFORE), rotated(IN_0)], 0, [ROW], []),
+    Case("a new key replaces the old", [registered(BEFORE), rotated(IN_0)], 1, [(A, "energy", 2, KEY_2, *ROW[4:])], []),
+    Case(
+        "payees stand in the owner's order",
+        [registered(BEFORE), site(BEFORE), payees(BEFORE, (SITE, 3), (word(BOB), 1))],
+        0,
+        [(SITE, "", 0, b"", BOB, 9, 0), ROW],
+        [(A, SITE, 3), (A, word(BOB), 1)],
+    ),
+    Case(
+        "new payees replace the old, from the next epoch",
+        [registered(BEFORE), payees(BEFORE, (word(BOB), 1)), payees(IN_0, (word(ALICE), 2))],
+        1,
+        [ROW],
+        [(A, word(ALICE), 2)],
+    ),
+    Case("until then the old are paid", [registered(BEFORE), payees(BEFORE, (word(BOB), 1)), payees(IN_0)], 0, [ROW], [(A, word(BOB), 1)]),
+    Case("no payees means the owner", [registered(BEFORE), payees(BEFORE, (word(BOB), 1)), payees(IN_0)], 1, [ROW], []),
+    Case(
+        "a buyer is the owner and the seller's payees are gone",
+        [registered(BEFORE), payees(BEFORE, (word(ALICE), 1)), transfer(IN_0, BOB)],
+        1,
+        [(*ROW[:4], BOB, *ROW[5:])],
+        [],
+    ),
+    Case("sold later", [registered(BEFORE), transfer(IN_1, BOB)], 1, [ROW], []),
+    Case("the transfer of a mint changes nothing", [transfer(BEFORE, ALICE, bytes(20)), registered(BEFORE)], 0, [ROW], []),
+    Case("a rating no column holds", [registered(BEFORE, rated=2**64 - 1)], 0, [(*ROW[:6], MOST_RATED)], []),
+    Case("a cell of 64 bits", [registered(BEFORE, cell=2**64 - 1)], 0, [(*ROW[:5], 2**64 - 1, ROW[6])], []),
+    Case("an asset of no kind is no site", [registered(BEFORE, kind=bytes(32))], 0, [(A, "0x" + "00" * 32, *ROW[2:])], []),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_fold(case: Case) -> None:
+    snapshot = fold(case.events, CLOCK, case.epoch)
+    assert snapshot.assets.rows() == case.assets
+    assert snapshot.payees.rows() == case.payees
+    assert [dict(table.schema) for table in (snapshot.assets, snapshot.payees, snapshot.pools)] == [ASSETS, PAYEES, POOLS]
+    assert len(snapshot.hash()) == 32
+
+
+def schedule(*budgets: int) -> Event:
+    return event("ScheduleSet", BEFORE, genesis=100_000, epochSeconds=1000, epochsPerPeriod=2, budgetPerEpoch=budgets)
+
+
+def weights(at: int, from_epoch: int, **bps: int) -> Event:
+    pools = tuple(name.encode().ljust(32, b"\0") for name in bps)
+    return event("WeightsSet", at, fromEpoch=from_epoch, pools=pools, weightsBps=tuple(bps.values()))
+
+
+@pytest.mark.parametrize(
+    ("epoch", "pools"),
+    [
+        (0, [("a", 333), ("z", 666)]),
+        (1, [("a", 333), ("z", 666)]),
+        (2, [("a", 32), ("z", 66)]),
+        (3, [("a", 49), ("b", 0), ("z", 49)]),
+        (4, [("a", 0), ("b", 0), ("z", 0)]),
+    ],
+)
+def test_pools_share_the_schedules_budget_rounded_down(epoch: int, pools: list[tuple[str, int]]) -> None:
+    events = [schedule(1000, 99), weights(BEFORE, 0, z=6667, a=3333), weights(IN_1, 3, z=5000, b=0, a=5000)]
+    assert fold(events, CLOCK, epoch).pools.select("pool", pl.col("budget").cast(pl.Int64)).rows() == pools
+
+
+def test_a_budget_of_38_digits_keeps_every_one() -> None:
+    pools = fold([schedule(10**38 - 1), weights(BEFORE, 0, all=10_000)], CLOCK, 0).pools
+    assert pools["budget"].cast(pl.Int128).to_list() == [10**38 - 1]
+    assert budget_of([], 0) == 0
+
+
+def test_the_newest_policy_that_has_begun_is_in_force() -> None:
+    events = [
+        event("PolicySet", BEFORE, fromEpoch=from_epoch, policyHash=bytes([number]) * 32)
+        for number, from_epoch in ((1, 0), (2, 3), (3, 3), (4, 8))
+    ]
+    assert [policy_in_force(events, epoch)[0] for epoch in (0, 2, 3, 7, 8)] == [1, 1, 3, 3, 4]
+    with pytest.raises(LookupError):
+        policy_in_force([], 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (b"energy".ljust(32, b"\0"), "energy"),
+        (b"k" * 32, "k" * 32),
+        (bytes(32), "0x" + "00" * 32),
+        (b"a\0b".ljust(32, b"\0"), "0x61" + "0062" + "00" * 29),
+        (b"\xff" * 32, "0x" + "ff" * 32),
+        (b"a b".ljust(32, b"\0"), "0x612062" + "00" * 29),
+    ],
+)
+def test_names_that_are_no_text_stand_as_hex(word: bytes, text: str) -> None:
+    assert text_of(word) == text

@@ -54,6 +54,15 @@ contract StakeTest is Network {
         vm.assertEq(stake.totalWeight(6), 5 * BOND);
     }
 
+    function test_join_twoInOneEpoch() public {
+        inEpoch(5);
+        joins(NEWCOMER, NEW_KEY, BOND);
+        joins(address(0x2002), NEW_KEY + 1, BOND);
+        inEpoch(6);
+        vm.assertEq(stake.leadOf(3), vm.addr(NEW_KEY));
+        vm.assertEq(stake.leadOf(4), vm.addr(NEW_KEY + 1));
+    }
+
     function test_join_revertsIfBondTooSmall() public {
         vm.expectRevert(abi.encodeWithSelector(Stake.Stake_BondTooSmall.selector, BOND - 1, BOND));
         stake.join(vm.addr(NEW_KEY), BOND - 1);

@@ -27,12 +27,27 @@ def clock_of(world: World, speed: int, ahead_s: float | None = None) -> NetworkC
     return NetworkClock(world.block, speed, ahead_s=ahead_s, monotonic=lambda: world.real)
 
 
-def test_it_is_the_last_block_plus_elapsed_times_speed() -> None:
+def test_it_stands_until_it_has_seen_a_block_arrive() -> None:
     world = World()
     clock = clock_of(world, 100)
     assert clock.now() == 1000
+    world.real += 30
+    assert clock.now() == 1000
+    world.head = 1001
+    world.real += 0.25
+    assert clock.now() == 1001
     world.real += 0.15
-    assert clock.now_exact() == pytest.approx(1015)
+    assert clock.now_exact() == pytest.approx(1016)
+
+
+def test_it_is_the_last_block_plus_elapsed_times_speed() -> None:
+    world = World()
+    clock = clock_of(world, 100)
+    clock.now()
+    world.real, world.head = world.real + 0.3, 1010
+    assert clock.now() == 1010
+    world.real += 0.15
+    assert clock.now_exact() == pytest.approx(1025)
     world.real += 0.15
     world.head = 1040
     assert clock.now() == 1040
@@ -67,8 +82,10 @@ def test_it_stops_when_blocks_stop() -> None:
     world = World()
     clock = clock_of(world, 100, ahead_s=2)
     clock.now()
+    world.head, world.real = 1010, world.real + 0.3
+    clock.now()
     world.head, world.real = None, world.real + 60
-    assert clock.now() == 1200
+    assert clock.now() == 1210
     world.head, world.real = 1230, world.real + 60
     assert clock.now() == 1230
 

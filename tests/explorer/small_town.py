@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
-from subak.archive.books import load_book, read_state, write_state
+from subak.archive.books import load_book, read_policy, read_state, write_state
 from subak.archive.segments import write_segment
 from subak.archive.store import FolderArchive
 from subak.archive.tables import write_limit_table, write_tables
@@ -24,10 +24,12 @@ from subak.chain.rpc import Rpc
 from subak.chain.settlement import Settlement as SettlementContract
 from subak.chain.snapshot import Follower
 from subak.core.canon import ed25519
-from subak.core.canon.entry import RawEntry, cut, pack
+from subak.core.canon.columns import columns_hash
+from subak.core.canon.entry import RawEntry, Value, cut, pack
 from subak.core.canon.ids import ED25519, asset_id, signer_id
 from subak.core.canon.json import encode, hash_json
 from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
+from subak.core.kind import Schema
 from subak.core.nouns import (
     Address,
     Attestation,
@@ -43,7 +45,8 @@ from subak.core.nouns import (
     Settlement,
     State,
 )
-from subak.core.settlement import POSSESSION, epoch_root, settle_range, verdict_tables
+from subak.core.settlement import POSSESSION, epoch_root, payout_tree, settle_range, verdict_tables
+from subak.core.settlement.roots import asset_tree
 from subak.kinds.energy.rules.schemas import CLEAR_SKY, PARAMETERS, READING
 from subak.kinds.registry import installed, rules_for, rules_hash
 from subak.lab.recording import CELL, Cheat, june_2017
@@ -111,7 +114,7 @@ class Town:
         as_lead = SettlementContract(self.rpc, self.network.contracts, Sender(self.rpc, me))
         as_lead.open(first, last, view.current_attempt, hashes, books[-1].snapshot.block)
 
-        kinds = [rules_for(msgspec_policy(self.archive, self.policy_hash)) for _ in books]
+        kinds = [rules_for(read_policy(self.archive, self.policy_hash)) for _ in books]
         loaded = [load_book(self.archive, each, rules) for each, rules in zip(hashes, kinds, strict=True)]
         before = read_state(self.archive, self.state_root)
         settled: Sequence[Settlement] = settle_range(loaded, before, kinds)
@@ -144,7 +147,7 @@ class Town:
             readings.append(self._signed(home, READING, at // HOUR_S, at, HOUR_S, rows))
         return possession, readings
 
-    def _signed(self, home: Home, schema, sequence: int, start: int, interval: int, rows) -> RawEntry:  # type: ignore[no-untyped-def]
+    def _signed(self, home: Home, schema: Schema, sequence: int, start: int, interval: int, rows: Sequence[Sequence[Value]]) -> RawEntry:
         signed = pack(
             network=self.network.id,
             schema=schema,
@@ -182,7 +185,7 @@ class Town:
         self.archive.put(f"book/{hash_json(contents).hex()}.json", encode(contents))
         return contents
 
-    def _segment(self, schema, entries: Sequence[RawEntry]) -> SegmentRef:  # type: ignore[no-untyped-def]
+    def _segment(self, schema: Schema, entries: Sequence[RawEntry]) -> SegmentRef:
         ref = write_segment(self.archive, list(enumerate(entries, self.positions)), schema, self.network.id, self.verifiers[0].address)
         self.positions += len(entries)
         return ref
@@ -194,12 +197,6 @@ class Town:
             taken, _ = settlement.taken(account)
             if place % 2 == 0 and rewards > taken:
                 settlement.claim(account, rewards, fees, settled.tree.proof(place))
-
-
-def msgspec_policy(archive: FolderArchive, policy_hash: bytes) -> Policy:
-    from subak.archive.books import read_policy
-
-    return read_policy(archive, policy_hash)
 
 
 def build_town(folder: Path, homes: Sequence[int] = (1, 2, 3, 4)) -> Town:
@@ -272,9 +269,6 @@ def lie_about_one_home(asset: bytes) -> Lie:
     """All verifiers agree to pay one account a whole token more, to call one line accepted that is not, and say so in the state."""
 
     def lie(settled: Sequence[Settlement], message: EpochRoot) -> tuple[Sequence[Settlement], EpochRoot]:
-        from subak.core.canon.columns import columns_hash
-        from subak.core.settlement.roots import asset_tree, payout_tree
-
         last = settled[-1]
         row = next(at for at, each in enumerate(last.state.assets["asset"]) if each == asset)
         richer = last.state.accounts["rewards"].cast(pl.Int128).to_list()
@@ -303,8 +297,3 @@ def lie_about_one_home(asset: bytes) -> Lie:
         )
 
     return lie
-
-
-def tables_of(folder: Path) -> Mapping[str, Path]:
-    """Parquet files below a folder of the archive, by table."""
-    return {path.stem: path for path in folder.rglob("*.parquet")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import re
@@ -156,6 +157,21 @@ def node(tmp_path: Path) -> Iterator[Node]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """For tests that use ``fresh`` Entries and so need no log of their own."""
+    with running(tmp_path_factory.mktemp("log")) as one:
+        yield one
+
+
+_sequences = itertools.count(1_000)
+
+
+def fresh(count: int) -> list[bytes]:
+    """Entries that no test sent before."""
+    return [raw(1 + n, next(_sequences)) for n in range(count)]
+
+
 def refusals(told: dict[str, Any]) -> list[tuple[int, str]]:
     return [(each["index"], each["reason"]) for each in told.get("refused", ())]
 
@@ -270,22 +286,32 @@ def _plus_order(entry: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("make", "status", "reason"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_a_bad_entry_gets_its_reason_and_hurts_nothing_else(node: Node, make: Callable[[], bytes], status: int, reason: str) -> None:
+def test_a_bad_entry_gets_its_reason_and_hurts_nothing_else(shared: Node, make: Callable[[], bytes], status: int, reason: str) -> None:
     bad = make()
-    told = problem(node.post(bad), status, reason)
+    before = shared.contents()
+    told = problem(shared.post(bad), status, reason)
     assert refusals(told) == [(0, reason)]
-    assert node.contents() == []
-    good = [raw(1, 100), raw(2, 200), raw(3, 300)]
-    answer = node.send(good[0] + bad + good[1] + bad + good[2])
+    good = fresh(3)
+    answer = shared.send(good[0] + bad + good[1] + bad + good[2])
     assert answer["accepted"] == 3
     assert refusals(answer) == [(1, reason), (3, reason)]
     check_acknowledgement(answer["acknowledgement"], good)
-    assert node.contents() == good
+    assert shared.contents() == before + good
 
 
 def test_the_edges_of_the_window_are_taken(node: Node) -> None:
     edges = [raw(1, 1, start_unix_s=NOW), raw(1, 2, start_unix_s=NOW - 3 * 86_400 - 3599), raw(1, 3, interval_seconds=0, start_unix_s=NOW)]
     assert node.send(b"".join(edges))["accepted"] == 3
+
+
+@pytest.mark.parametrize("lost", [1, 8, 63, 64, 65, 100, 150, 190, 199])
+def test_an_entry_that_was_cut_short_takes_nothing_from_its_neighbours(shared: Node, lost: int) -> None:
+    good = fresh(3)
+    cut_short = raw(4, 400)[:-lost]
+    answer = shared.send(good[0] + cut_short + good[1] + good[2] + cut_short)
+    assert answer["accepted"] == 3
+    assert refusals(answer) == [(1, "malformed"), (4, "malformed")]
+    assert shared.contents()[-3:] == good
 
 
 def test_reasons_of_several_kinds_are_422(node: Node) -> None:
@@ -298,7 +324,7 @@ def test_reading_goes_on_after_noise_but_not_for_ever(node: Node) -> None:
     answer = node.send(raw(1, 0)[:50] + raw(1, 1) + b"noise" + raw(1, 2))
     assert answer["accepted"] == 2
     assert refusals(answer) == [(0, "malformed"), (2, "malformed")]
-    told = problem(node.post(TAG * 100_000 + raw(1, 3)), 400, "malformed")
+    told = problem(node.post((TAG + NETWORK) * 20_000 + raw(1, 3)), 400, "malformed")
     assert len(told["refused"]) == 65
     assert "not read on after 64" in told["refused"][-1]["detail"]
 
@@ -315,12 +341,12 @@ def test_reading_goes_on_after_noise_but_not_for_ever(node: Node) -> None:
         (bytes((1 << 20) + 1), {"content-type": "application/json"}, 413, "too_large"),
     ],
 )
-def test_a_body_that_cannot_be_read_gets_its_reason(node: Node, body: bytes, headers: dict[str, str], status: int, reason: str) -> None:
-    response = node.client.post("/v1/entries", content=body, headers={"content-type": BATCH} | headers)
+def test_a_body_that_cannot_be_read_gets_its_reason(shared: Node, body: bytes, headers: dict[str, str], status: int, reason: str) -> None:
+    response = shared.client.post("/v1/entries", content=body, headers={"content-type": BATCH} | headers)
     problem(response, status, reason)
-    chunked = node.client.post("/v1/entries", content=iter([body]), headers={"content-type": BATCH} | headers)
+    chunked = shared.client.post("/v1/entries", content=iter([body]), headers={"content-type": BATCH} | headers)
     problem(chunked, status, reason)
-    assert node.send(raw())["accepted"] == 1
+    assert shared.send(fresh(1)[0])["accepted"] == 1
 
 
 def test_a_huge_body_is_refused_before_it_is_sent(node: Node) -> None:

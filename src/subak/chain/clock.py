@@ -16,7 +16,8 @@ class NetworkClock:
     """Network time for a node. Safe to use from several threads.
 
     Promise: it never runs backwards, not even when the chain restarts a second back, and it never runs further ahead of the last block than
-    the chain could still answer for: when blocks stop coming, time stops.
+    the chain could still answer for: when blocks stop coming, time stops. It stands at the block that it finds until it has seen another
+    one arrive, since nothing says when the first one came.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class NetworkClock:
         self._lock = threading.Lock()
         self._block_unix_s: int | None = None
         self._seen_at = 0.0
+        self._saw_one_arrive = False
         self._asked_at = float("-inf")
         self._last = float("-inf")
 
@@ -50,7 +52,8 @@ class NetworkClock:
                 self._asked_at = real
                 self._refresh(real)
             assert self._block_unix_s is not None
-            self._last = max(self._last, self._block_unix_s + min(real - self._seen_at, self._ahead_s) * self.speed)
+            since_seen = min(real - self._seen_at, self._ahead_s) if self._saw_one_arrive else 0.0
+            self._last = max(self._last, self._block_unix_s + since_seen * self.speed)
             return self._last
 
     def real_seconds_until(self, unix_s: int) -> float:
@@ -67,6 +70,7 @@ class NetworkClock:
             return
         # A lower head is a chain that restarted: time waits until it has caught up.
         if head != self._block_unix_s:
+            self._saw_one_arrive = self._block_unix_s is not None
             self._block_unix_s = head
             self._seen_at = real
 

@@ -214,7 +214,8 @@ class Follower:
     def _last_before(self, unix_s: int, head: Block) -> Block:
         """By halving; ``head`` is not before ``unix_s``."""
         before = max((block for block in self._ends.values() if block.timestamp < unix_s), key=lambda block: block.number, default=None)
-        low = before if before is not None and self._still_there(before) else self._rpc.block(0)
+        # A restarted anvil gives block 0 the wall clock's time; the one after it kept its own.
+        low = before if before is not None and self._still_there(before) else self._rpc.block(min(1, head.number))
         if low.timestamp >= unix_s:
             raise LookupError(f"the chain's first block is at {low.timestamp}, not before {unix_s}")
         high = head.number

@@ -167,8 +167,7 @@ class Ledger:
 
         Errors: OtherNetwork; NotThere and WrongContent naming a file of the archive that is missing or false: what was read before stays.
         """
-        with self._engine.begin() as db:
-            self._claim(db, network)
+        self.claim(network)
         kept, stored = self._kept(finals)
         # What stands about assets and accounts is of the last range, so that one is read again when the chain took ranges back.
         kept, whole = (max(0, kept - 1), True) if kept < stored else (kept, kept == 0)
@@ -185,6 +184,16 @@ class Ledger:
             whole = False
             log.info("epochs %d..%d: in the index", final.first, final.last)
         return len(due)
+
+    def claim(self, network: Network) -> None:
+        """Make it the index of this network. Errors: OtherNetwork if it is another's already."""
+        name = _hex(network.id)
+        with self._engine.begin() as db:
+            held = db.execute(sql.select(facts.c.value).where(facts.c.name == "network")).scalar()
+            if held is None:
+                db.execute(facts.insert().values(name="network", value=name))
+        if held not in (None, name):
+            raise OtherNetwork(f"{self._engine.url.database} is the index of network {held}, not of {name}: give another file or remove it")
 
     def facts(self) -> dict[str, str]:
         """What was written down with ``note``, and the network's id."""
@@ -306,14 +315,6 @@ class Ledger:
             _metadata.drop_all(db)
             _metadata.create_all(db)
             db.execute(facts.insert().values(name="format", value=FORMAT))
-
-    def _claim(self, db: sql.Connection, network: Network) -> None:
-        name = "0x" + network.id.hex()
-        held = db.execute(sql.select(facts.c.value).where(facts.c.name == "network")).scalar()
-        if held is None:
-            db.execute(facts.insert().values(name="network", value=name))
-        elif held != name:
-            raise OtherNetwork(f"{self._engine.url} is the index of network {held}, not of {name}: give another file, or remove it")
 
     def _kept(self, finals: Sequence[Finalised]) -> tuple[int, int]:
         """How many ranges in the index are as the chain tells them now, and how many there are."""

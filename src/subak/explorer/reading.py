@@ -203,7 +203,7 @@ def _payees(snapshot: Snapshot) -> pl.DataFrame:
     account = pl.col("payee").bin.encode("hex").str.starts_with("00" * 12)
     hexed = pl.when(account).then(pl.col("payee").bin.encode("hex").str.slice(24)).otherwise(pl.col("payee").bin.encode("hex"))
     place = pl.int_range(pl.len(), dtype=pl.Int64).over("asset")
-    return snapshot.payees.select(_to_hex("asset").alias("asset"), place.alias("place"), pl.lit("0x") + hexed.alias("payee"), "parts")
+    return snapshot.payees.select(_to_hex("asset").alias("asset"), place.alias("place"), (pl.lit("0x") + hexed).alias("payee"), "parts")
 
 
 def _accounts(before: State, after: State) -> pl.DataFrame:

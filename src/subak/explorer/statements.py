@@ -138,8 +138,9 @@ class Statement:
     """Who is paid."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: plain values, amounts as text in base units."""
-        return {**asdict(self), "words": in_words(self).splitlines()}
+        """For programs: plain values, amounts as text in base units; and the words, by epoch and of the totals."""
+        epochs = [{**asdict(each), "words": epoch_in_words(each, self)} for each in self.epochs]
+        return {**asdict(self), "epochs": epochs, "words": totals_in_words(self)}
 
 
 class UnknownAsset(LookupError):
@@ -314,10 +315,8 @@ def span(start: int, end: int) -> str:
         return f"{first.day} {first:%B %Y}"
     if first.date() == last.date():
         return f"{first.day} {first:%B %Y, %H:%M}–{last:%H:%M} UTC"
-    month = (
-        "" if (first.year, first.month) == (last.year, last.month) else f" {first:%B}{f' {first.year}' if first.year != last.year else ''}"
-    )
-    return f"{first.day}{month} {first:%H:%M} to {last.day} {last:%B %Y %H:%M} UTC"
+    year = "" if first.year == last.year else f" {last.year}"
+    return f"{first.day} {first:%B %Y %H:%M} to {last.day} {last:%B}{year} {last:%H:%M} UTC"
 
 
 def _moment(unix_s: int) -> datetime | None:

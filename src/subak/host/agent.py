@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,11 @@ log = logging.getLogger("subak.host")
 ENOUGH_WITNESSES = 2
 """An Entry leaves the outbox when this many verifiers (or all, if there are fewer) saw it in a final Book."""
 SLOWEST_RETRY_SECONDS = 5.0
+CLOCK_TIMEOUT_SECONDS = 0.5
+CLOCK_SECONDS = 0.25
+"""How old, in real seconds, an answer about the time may be while nothing is read."""
+FRESH_SECONDS = 0.05
+"""And around a read: a clock that stopped with its chain must not put a reading into the wrong interval."""
 FOR_GOOD = frozenset(
     {"malformed", "wrong_network", "wrong_shape", "wrong_kind", "bad_signature", "bad_interval", "too_late", "conflicting_sequence"}
 )
@@ -46,28 +51,37 @@ class Device:
 
 
 class HostClock:
-    """Network time as the verifiers tell it, carried on between answers."""
+    """Network time as most verifiers tell it, carried on between answers."""
 
-    def __init__(self, elapsed: Callable[[], float]) -> None:
-        self._elapsed = elapsed
+    def __init__(self, ask: Callable[[], Awaitable[Sequence[tuple[float, int]]]], elapsed: Callable[[], float]) -> None:
+        """``ask`` gives each answering verifier's (network time, speed); ``elapsed`` is a clock of real seconds."""
+        self._ask, self._elapsed = ask, elapsed
         self._unix_s = 0.0
-        self._at = 0.0
-        self._known = asyncio.Event()
-        self.speed = 1
+        self._at = float("-inf")
+        self._speed = 1
+        self._asking = asyncio.Lock()
 
-    def set(self, unix_s: float, speed: int) -> None:
-        self._unix_s, self._at, self.speed = unix_s, self._elapsed(), speed
-        self._known.set()
-
-    async def known(self) -> None:
-        await self._known.wait()
+    async def sync(self, fresh_seconds: float) -> None:
+        """Ask again unless the last answer is at most so old. Waits until somebody answers."""
+        async with self._asking:
+            while self._elapsed() - self._at > fresh_seconds:
+                told = await self._ask()
+                if told:
+                    # The median: a verifier that lags or lies cannot move it alone.
+                    self._unix_s, self._speed = sorted(told)[len(told) // 2]
+                    self._at = self._elapsed()
+                else:
+                    await asyncio.sleep(CLOCK_SECONDS)
 
     def now(self) -> float:
-        return self._unix_s + (self._elapsed() - self._at) * self.speed
+        return self._unix_s + (self._elapsed() - self._at) * self._speed
 
     async def until(self, unix_s: float) -> None:
+        """Until network time is ``unix_s``, by an answer that is fresh."""
+        await self.sync(CLOCK_SECONDS)
         while (left := unix_s - self.now()) > 0:
-            await asyncio.sleep(min(left / self.speed, 1.0))
+            await asyncio.sleep(min(left / self._speed, CLOCK_SECONDS))
+            await self.sync(FRESH_SECONDS if left / self._speed < CLOCK_SECONDS else CLOCK_SECONDS)
 
 
 class Agent:
@@ -79,7 +93,8 @@ class Agent:
 
     def __init__(self, network: Network, devices: Sequence[Device], outbox: Outbox, client: httpx.AsyncClient) -> None:
         self.network, self.devices, self.outbox, self.client = network, devices, outbox, client
-        self.clock = HostClock(asyncio.get_running_loop().time)
+        self.clock = HostClock(self._clocks, asyncio.get_running_loop().time)
+        self._rests_until: dict[str, float] = {}
         self._posted = {verifier: asyncio.Event() for verifier in network.nodes.verifiers}
 
     async def run(self) -> None:
@@ -87,36 +102,39 @@ class Agent:
         verifiers = self.network.nodes.verifiers
         if not verifiers:
             raise ValueError("network.toml names no verifiers under [nodes]: add their addresses")
-        loops = [self._keep_time(), self._let_go()]
-        loops += [self._serve(device) for device in self.devices]
+        loops = [self._let_go(), *(self._serve(device) for device in self.devices)]
         loops += [self._post_to(verifier) for verifier in verifiers]
         async with asyncio.TaskGroup() as tasks:
             for loop in loops:
                 tasks.create_task(loop)
 
-    async def _keep_time(self) -> None:
-        while True:
-            for verifier in self.network.nodes.verifiers:
-                told = await self._ask(f"{verifier}/v1/clock")
-                if told is not None:
-                    self.clock.set(float(told["network_unix_s"]), int(told["speed"]))
-                    break
-            await asyncio.sleep(1.0)
+    async def _clocks(self) -> list[tuple[float, int]]:
+        now = asyncio.get_running_loop().time()
+        asked = [verifier for verifier in self.network.nodes.verifiers if self._rests_until.get(verifier, 0.0) <= now]
+        told = await asyncio.gather(*(self._ask(f"{verifier}/v1/clock", CLOCK_TIMEOUT_SECONDS) for verifier in asked))
+        for verifier, answer in zip(asked, told, strict=True):
+            if answer is None:
+                self._rests_until[verifier] = now + SLOWEST_RETRY_SECONDS
+        return [(float(each["network_unix_s"]), int(each["speed"])) for each in told if each is not None]
 
     async def _serve(self, device: Device) -> None:
-        await self.clock.known()
+        await self.clock.sync(FRESH_SECONDS)
         if self.outbox.next_sequence(device.asset) == 0:
             self._put(device, POSSESSION, int(self.clock.now()), 0, [device.owner])
         interval = device.interval_seconds
+        await device.source.row()  # connects and finds out what the device is, which takes longer than a read
+        done = 0
         while True:
-            # Counters stand still in mid-interval, and several reads of one sample agree.
+            # Counters stand still in mid-interval, and several reads of one sample agree. The first row ends where epoch 0 begins.
             boundary = int(self.clock.now() + interval // 2) // interval * interval
+            boundary = done = max(boundary, done + interval, self.network.clock.genesis_unix_s)
             await self.clock.until(boundary + interval // 2)
             row = await device.source.row()
+            await self.clock.sync(FRESH_SECONDS)
             slipped = self.clock.now() - (boundary + interval // 2)
             if isinstance(row, str):
                 log.warning("asset %s: no reading at %d: %s", device.asset.hex()[:8], boundary, row)
-            elif slipped > interval // 3:
+            elif not -interval // 3 <= slipped <= interval // 3:
                 log.warning("asset %s: the reading at %d took %d s of network time, dropped", device.asset.hex()[:8], boundary, slipped)
             else:
                 self._put(device, device.source.schema, boundary - interval, interval, row)
@@ -181,7 +199,6 @@ class Agent:
         return answers
 
     async def _let_go(self) -> None:
-        await self.clock.known()
         needed = min(ENOUGH_WITNESSES, len(self.network.nodes.verifiers))
         while True:
             await asyncio.sleep(2.0)
@@ -194,9 +211,9 @@ class Agent:
                             witnesses[sequence] = witnesses.get(sequence, 0) + 1
                 self.outbox.listed(asset, [(sequence, sequence) for sequence, seen in witnesses.items() if seen >= needed])
 
-    async def _ask(self, url: str) -> dict[str, Any] | None:
+    async def _ask(self, url: str, timeout_seconds: float = 5.0) -> dict[str, Any] | None:
         try:
-            response = await self.client.get(url)
+            response = await self.client.get(url, timeout=timeout_seconds)
             told: dict[str, Any] | None = response.json() if response.status_code == 200 else None
         except (httpx.HTTPError, ValueError):
             return None
@@ -205,5 +222,5 @@ class Agent:
 
 async def run(network: Network, devices: Sequence[Device], outbox: Outbox) -> None:
     """Run an agent with its own HTTP client until cancelled."""
-    async with httpx.AsyncClient(timeout=10.0, limits=httpx.Limits(max_connections=32)) as client:
+    async with httpx.AsyncClient(timeout=5.0, limits=httpx.Limits(max_connections=32)) as client:
         await Agent(network, devices, outbox, client).run()

@@ -258,14 +258,15 @@ class KindConformance:
 
 @st.composite
 def _history(draw: st.DrawFn, kind: KindConformance) -> tuple[Line, ...]:
-    """Lines of one asset: mostly an hour after the other with counters that grow, with gaps, repeats, drops, leaps and absurd values."""
+    """Lines of one asset: mostly an hour after the other with growing counters; with part hours, gaps, repeats, drops, leaps and absurd values."""
     absurd = st.sampled_from([0, 1, 1 << 32, 1 << 50, (1 << 50) + 1, 1 << 62, MOST])
     now = kind.start()
     fields: dict[str, int] = {}
     lines: list[Line] = []
     for _ in range(draw(st.integers(0, 7))):
         odd = draw(st.integers(0, 15))
-        now += HOUR_S * (0 if odd == 1 else draw(st.integers(2, 5)) if odd == 2 else 1)
+        step = 0 if odd == 1 else HOUR_S * draw(st.integers(2, 5)) if odd == 2 else HOUR_S // 4 if odd > 12 else HOUR_S
+        now += step
         schema = draw(st.integers(0, len(kind.rules.schemas) - 1)) if odd == 3 else 0
         values = {}
         for field in kind.rules.schemas[schema].fields:
@@ -274,7 +275,7 @@ def _history(draw: st.DrawFn, kind: KindConformance) -> tuple[Line, ...]:
         if odd not in (4, 5, 6) or draw(st.booleans()):
             fields |= values
         end = draw(absurd) if odd == 7 else now
-        lines.append(Line(schema, end if odd == 8 else max(end - HOUR_S, 0), end, values))
+        lines.append(Line(schema, end if odd == 8 else max(end - (step or HOUR_S), 0), end, values))
     return tuple(sorted(lines, key=lambda line: line.end_unix_s))
 
 

@@ -161,6 +161,7 @@ class Town:
             self._await(verifier, lambda verifier=verifier: _answers(f"{verifier}/v1/status"))
         self._await("the explorer", lambda: _answers(f"{nodes.explorer}/healthz"))
         self._await("the hosts", lambda: _entries(nodes.verifiers[0]) >= len(homes))
+        self._write_pids()
         self.chain.run_from(self.recording.first_unix_s - HOUR_S // 4)
         return network
 
@@ -169,12 +170,19 @@ class Town:
         revived = [child.name for child in self.children if child.revive()]
         if self.chain is not None and self.chain.ensure_running():
             revived.append("chain")
+        if revived:
+            self._write_pids()
         return revived
 
     def pids(self) -> dict[str, int]:
         """Process ids by name."""
         found = {"chain": self.chain.pid} if self.chain else {}
         return found | {child.name: child.process.pid for child in self.children if child.process is not None}
+
+    def _write_pids(self) -> None:
+        fresh = self.folder / "pids.new"
+        fresh.write_bytes(msgspec.json.encode(self.pids()))
+        fresh.rename(self.folder / "pids.json")
 
     def recording_ended(self) -> bool:
         return self.chain is not None and self.chain.now() >= self.recording.end_unix_s

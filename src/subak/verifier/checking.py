@@ -24,8 +24,7 @@ from subak.core.canon.typed_data import EpochRoot
 from subak.core.kind import Reason, Rules
 from subak.core.nouns import Book, Contents, Network, Settlement, Snapshot, State, decode
 from subak.core.nouns.state import ACCOUNTS
-from subak.core.settlement import epoch_root, reason_table, settle_range
-from subak.core.settlement.roots import payout_tree
+from subak.core.settlement import epoch_root, payout_tree, reason_table, settle_range
 from subak.kinds.registry import KindMismatch, rules_for
 
 NOT_PUBLISHED = "(nothing)"
@@ -370,7 +369,7 @@ class _Checking:
             missing = str(error)
         for accounts in candidates:
             if payout_tree(_with_accounts(accounts)).root == self._final.root:
-                difference = first_difference("leaves", {"accounts": accounts}, {"accounts": mine.accounts})
+                difference = first_leaf_difference(accounts, mine.accounts)
                 self._differences += [difference] if difference else []
                 return
         self._faults.append(Fault(path, f"nothing published has the leaves of the root on the chain: {missing}"))
@@ -420,6 +419,17 @@ def first_difference(
         cell = _cell_difference(table, said, true)
         if cell:
             return Difference(name, {**where, **cell[0]}, *cell[1:])
+    return None
+
+
+def first_leaf_difference(published: pl.DataFrame, recomputed: pl.DataFrame) -> Difference | None:
+    """The first account, in order, whose leaf is not the published one, with both of its totals; None if all are the same."""
+    sides = [{row[0]: row[1:] for row in table.select("account", "rewards", "fees").iter_rows()} for table in (published, recomputed)]
+    for account in sorted(sides[0].keys() | sides[1].keys()):
+        said, true = (side.get(account) for side in sides)
+        if said != true:
+            words = [f"rewards {each[0]}, fees {each[1]}" if each else NOT_PUBLISHED for each in (said, true)]
+            return Difference("leaves", {"account": _text(account)}, words[0], words[1])
     return None
 
 

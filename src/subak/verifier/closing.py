@@ -154,7 +154,7 @@ class Closing:
             if snapshot is None:
                 break
             heads = self.peers.heads(epoch, self.network.id)
-            if len(heads) < len(self.peers.addresses) and waited < clock.attempt_seconds // PATIENCE:
+            if len(heads) < len(self.peers) and waited < clock.attempt_seconds // PATIENCE:
                 break
             contents = self._contents(epoch, heads, listed, snapshot)
             self._bring_home(contents)

@@ -234,7 +234,7 @@ class Intake:
     async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body, is_json = await self._body(scope, receive)
-            entries = self._read_json(body) if is_json else _read_batch(body)
+            entries = self._read_json(body) if is_json else _read_batch(body, self.network)
             if len(entries) > self.limits.body_entries:
                 raise _Problem("too_many_entries", f"{len(entries)} Entries, at most {self.limits.body_entries}")
             if not entries:
@@ -518,14 +518,11 @@ class Intake:
     async def _durable(self, end: int) -> None:
         """Returns when every Entry below position ``end`` survives a power cut; all who wait share an fdatasync. Errors: LogBroken."""
         while self._log.durable < end:
-            if self._syncing is None:
+            # A sync that is done may have started before this Entry was appended.
+            if self._syncing is None or self._syncing.done():
                 self._syncing = asyncio.get_running_loop().run_in_executor(self._thread, self._log.sync)
-                self._syncing.add_done_callback(self._synced)
+                self._counts["fsyncs_total"] += 1
             await asyncio.shield(self._syncing)
-
-    def _synced(self, done: asyncio.Future[int]) -> None:
-        self._syncing = None
-        self._counts["fsyncs_total"] += 1
 
     async def _answer(self, send: Send, checked: _Checked, fresh: Taken | None, known: Mapping[Taken, list[int]]) -> None:
         if fresh is None and not known:
@@ -618,19 +615,26 @@ class _JsonEntry(msgspec.Struct, forbid_unknown_fields=True):
 _PROBLEM = "application/problem+json"
 
 
-def _read_batch(body: bytes) -> list[RawEntry | _Unreadable]:
-    """The Entries of a batch. After bytes that are none reading goes on at the next tag, up to 64 times."""
+def _read_batch(body: bytes, network: bytes) -> list[RawEntry | _Unreadable]:
+    """The Entries of a batch. After bytes that are none reading goes on, up to 64 times, where the next Entry of the network starts; that
+    may be inside of the Entry before, which was cut short and took bytes of its neighbour for its own."""
     every: list[RawEntry | _Unreadable] = []
-    start = 0
+    start, mark = 0, TAG + network
     for _ in range(_RESUMED):
+        last = end = start
         try:
             for entry in cut(body[start:] if start else body):
                 every.append(entry)
+                last, end = end, end + len(entry.signed) + len(entry.signature)
             return every
         except Malformed as error:
-            start += error.offset
-            every.append(_Unreadable("malformed", f"at byte {start}: {error.detail}"))
-            start = body.find(TAG, start + 1)
+            neighbour = body.find(mark, last + 1, end + len(mark) - 1)
+            if neighbour >= 0:
+                every[-1] = _Unreadable("malformed", f"at byte {last}: cut short, another Entry starts at byte {neighbour}")
+                start = neighbour
+                continue
+            every.append(_Unreadable("malformed", f"at byte {end}: {error.detail}"))
+            start = body.find(mark, end + 1)
             if start < 0:
                 return every
     every.append(_Unreadable("malformed", f"at byte {start}: not read on after {_RESUMED} places that are no Entries"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
@@ -12,6 +14,9 @@ from subak.core.canon.json import encode, hash_json
 from subak.core.nouns import Head, Vote, decode
 
 MAX_DOCUMENT_BYTES = 8 << 20
+TIMEOUT = httpx.Timeout(2.0, connect=0.5)
+REST_SECONDS = 4.0
+"""A peer that did not answer in time is not asked for so long: a stopped one must not slow the others down."""
 
 
 def head_digest(head: Head) -> bytes:
@@ -22,16 +27,18 @@ def head_digest(head: Head) -> bytes:
 
 def head_holds(head: Head) -> bool:
     """Did its verifier sign it?"""
-    return recover(head_digest(head), head.signature) == head.verifier
+    return _signed_by(head.verifier, head_digest(head), head.signature)
 
 
 class Peers:
     """HTTP to the verifiers that ``network.toml`` names, this one included."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
-        self.addresses = tuple(addresses)
-        self._client = httpx.Client(timeout=httpx.Timeout(5.0, connect=1.0))
-        self._archives = [HttpArchive(f"{address}/archive") for address in addresses]
+        self._peers = [_Peer(address) for address in addresses]
+        self._pool = ThreadPoolExecutor(max(1, len(addresses)), thread_name_prefix="peers")
+
+    def __len__(self) -> int:
+        return len(self._peers)
 
     def heads(self, epoch: int, network: bytes) -> dict[bytes, Head]:
         """By verifier: the signed heads of this epoch that can be had now."""
@@ -53,7 +60,8 @@ class Peers:
                 vote = decode(raw, Vote)
             except ValueError:
                 continue
-            if (vote.first, vote.attempt, vote.round) == (first, attempt, round_) and recover(vote.digest, vote.signature) == vote.signer:
+            named = (vote.first, vote.attempt, vote.round) == (first, attempt, round_)
+            if named and _signed_by(vote.signer, vote.digest, vote.signature):
                 found[vote.signer] = vote
         return list(found.values())
 
@@ -61,23 +69,52 @@ class Peers:
         """Bring a hash-named file home. Errors: NotThere if no peer holds bytes with this hash."""
         if into.has(path):
             return
-        into.put(path, self._find(path, sha))
+        for peer in self._peers:
+            raw = peer.file(path)
+            if raw is not None and content_hash(raw) == sha:
+                into.put(path, raw)
+                return
+        raise NotThere(path, f"any verifier's archive ({', '.join(peer.address for peer in self._peers)})")
 
-    def _find(self, path: str, sha: bytes) -> bytes:
-        for archive in self._archives:
-            try:
-                raw = archive.get(path)
-            except ArchiveError:
-                continue
-            if content_hash(raw) == sha:
-                return raw
-        raise NotThere(path, f"any verifier's archive ({', '.join(self.addresses)})")
+    def _documents(self, path: str) -> Iterator[bytes]:
+        """What each peer answers now, asked all at once."""
+        return filter(None, list(self._pool.map(lambda peer: peer.document(path), self._peers)))
 
-    def _documents(self, path: str) -> Iterable[bytes]:
-        for address in self.addresses:
-            try:
-                response = self._client.get(address + path)
-            except httpx.HTTPError:
-                continue
-            if response.status_code == 200 and len(response.content) <= MAX_DOCUMENT_BYTES:
-                yield response.content
+
+class _Peer:
+    """One verifier, with a rest after it kept us waiting."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._client = httpx.Client(timeout=TIMEOUT)
+        self._archive = HttpArchive(f"{address}/archive", client=self._client)
+        self._rests_until = 0.0
+
+    def document(self, path: str) -> bytes | None:
+        if time.monotonic() < self._rests_until:
+            return None
+        try:
+            response = self._client.get(self.address + path)
+        except httpx.HTTPError:
+            self._rests_until = time.monotonic() + REST_SECONDS
+            return None
+        small = len(response.content) <= MAX_DOCUMENT_BYTES
+        return response.content if response.status_code == 200 and small else None
+
+    def file(self, path: str) -> bytes | None:
+        if time.monotonic() < self._rests_until:
+            return None
+        try:
+            return self._archive.get(path)
+        except NotThere:
+            return None
+        except ArchiveError:
+            self._rests_until = time.monotonic() + REST_SECONDS
+            return None
+
+
+def _signed_by(signer: bytes, digest: bytes, signature: bytes) -> bool:
+    try:
+        return recover(digest, signature) == signer
+    except ValueError:
+        return False

@@ -45,21 +45,34 @@ def table_context(table: pl.DataFrame) -> Context:
     return Context({}, {"clear_sky": {name: table[name].to_numpy() for name in table.columns}}, int(start[0]), int(start[-1]) + HOUR_S)
 
 
-def played(recording: Recording, homes: Sequence[int], cheat: Cheat | None = None) -> Lines:
-    """Hourly readings of the homes over the whole recording; the first is the one before it begins."""
-    ends = np.arange(recording.first_unix_s, recording.end_unix_s + 1, HOUR_S)
-    samples = [[recording.counters_at(home, int(end), cheat) for home in homes] for end in ends]
+def played(
+    recording: Recording, homes: Sequence[int], cheat: Cheat | None = None, seconds: int = HOUR_S, first_unix_s: int | None = None
+) -> Lines:
+    """Readings of the homes every so many seconds, from the recording's beginning or a later time to its end. Within a recorded hour the
+    counters grow evenly, rounded down; the first reading is the one that ends where the others begin."""
+    hours = np.arange(recording.first_unix_s, recording.end_unix_s + 1, HOUR_S)
+    samples = [[recording.counters_at(home, int(hour), cheat) for home in homes] for hour in hours]
+    ends = np.arange(recording.first_unix_s if first_unix_s is None else first_unix_s, recording.end_unix_s + 1, seconds)
+    hour, into_hour_s = np.divmod(ends - hours[0], HOUR_S)
+    next_hour = np.minimum(hour + 1, len(hours) - 1)
+    fields = {}
+    for name in ("export_wh", "import_wh", "generation_wh"):
+        counter = np.array([[getattr(sample, name) for sample in row] for row in samples], np.int64)
+        fields[name] = counter[hour] + (counter[next_hour] - counter[hour]) * into_hour_s[:, None] // HOUR_S
     shape = len(ends), len(homes)
     end = np.repeat(ends[:, None], len(homes), axis=1)
-    fields = {
-        name: np.array([[getattr(sample, name) for sample in row] for row in samples], np.int64)
-        for name in ("export_wh", "import_wh", "generation_wh")
-    }
-    return Lines(np.ones(shape, np.bool_), np.zeros(shape, np.uint8), end - HOUR_S, end, fields)
+    return Lines(np.ones(shape, np.bool_), np.zeros(shape, np.uint8), end - seconds, end, fields)
 
 
-def judged(recording: Recording, context: Context, homes: Sequence[int], cheat: Cheat | None = None) -> tuple[Lines, Judged]:
+def judged(
+    recording: Recording,
+    context: Context,
+    homes: Sequence[int],
+    cheat: Cheat | None = None,
+    seconds: int = HOUR_S,
+    first_unix_s: int | None = None,
+) -> tuple[Lines, Judged]:
     """The homes' readings and what the rules found."""
-    lines = played(recording, homes, cheat)
+    lines = played(recording, homes, cheat, seconds, first_unix_s)
     rated = [recording.rated_w(home) for home in homes]
     return lines, RULES.judge(lines, assets(len(homes), rated), never_judged(len(homes)), context)

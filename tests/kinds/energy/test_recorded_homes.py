@@ -115,6 +115,45 @@ def test_june_the_night_exporter_is_paid_for_its_days_only(june: Context) -> Non
     assert (found.work["rewarded_export_wh"].sum(axis=0) == honest.work["rewarded_export_wh"].sum(axis=0)).all()
 
 
+MINUTE_S = 60
+
+
+@pytest.mark.parametrize("seconds", [5 * MINUTE_S, 15 * MINUTE_S, 30 * MINUTE_S])
+def test_june_honest_homes_with_short_lines_earn_what_hourly_lines_earn(june: Context, seconds: int) -> None:
+    recording = june_2017()
+    _, hourly = judged(recording, june, recording.homes)
+    _, found = judged(recording, june, recording.homes, seconds=seconds)
+    assert Counter(names(found.reasons.ravel())) == {"baseline": 10, "part_of_hour": 7200 * (HOUR_S // seconds - 1), "ok": 7200}
+    for unit in RULES.work_units:
+        assert (found.work[unit].sum(axis=0) == hourly.work[unit].sum(axis=0)).all()
+
+
+def test_june_honest_homes_with_long_or_shifted_lines_are_counted_in_full_but_earn_no_bootstrap(june: Context) -> None:
+    recording = june_2017()
+    for seconds, first in ((2 * HOUR_S, 0), (6 * HOUR_S, 0), (24 * HOUR_S, 0), (HOUR_S, HOUR_S // 2)):
+        lines, found = judged(recording, june, recording.homes, seconds=seconds, first_unix_s=recording.first_unix_s + first)
+        assert set(names(found.reasons[1:].ravel())) == {"too_coarse"}
+        exported = lines.fields["export_wh"][-1] - lines.fields["export_wh"][0]
+        assert (found.work["export_wh"].sum(axis=0) == exported).all()
+        assert not found.work["rewarded_export_wh"].any()
+
+
+@pytest.mark.parametrize("cheat", Cheat)
+def test_june_no_cheat_earns_more_by_choosing_the_length_of_its_lines(june: Context, cheat: Cheat) -> None:
+    """Not one Wh more, at any home: there is no tolerance."""
+    recording = june_2017()
+    homes = recording.homes
+    honest = int(judged(recording, june, homes)[1].work["rewarded_export_wh"].sum())
+    hourly = judged(recording, june, homes, cheat)[1].work["rewarded_export_wh"].sum(axis=0)
+    for length, shift in [(5, 0), (5, 3), (15, 0), (15, 10), (30, 0), (45, 0), (60, 30), (120, 0), (360, 0), (720, 0), (1440, 0)]:
+        seconds, first = length * MINUTE_S, recording.first_unix_s + shift * MINUTE_S
+        work = judged(recording, june, homes, cheat, seconds, first)[1].work
+        pay = work["rewarded_export_wh"].sum(axis=0)
+        accepted = int(work["export_wh"].sum())
+        print(f"{cheat}, June, lines of {length} min + {shift}: paid {pay.sum() / honest:.3f}, accepted {accepted / honest:.3f} of honest")
+        assert (pay <= hourly).all()
+
+
 def test_the_year_only_the_faults_that_the_data_note_names(year: tuple[Recording, Context]) -> None:
     recording, context = year
     lines, found = judged(recording, context, recording.homes)

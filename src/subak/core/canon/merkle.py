@@ -24,7 +24,7 @@ def pack_words(keys: Rows, *columns: Sequence[int] | NDArray[np.integer[Any]]) -
     """``abi.encode(key, uint256, ...)`` of each row.
 
     ``keys`` are addresses (n, 20) or bytes32 (n, 32); each column holds n integers in [0, 2^256), as Python integers or, faster, as a NumPy
-    array. Gives (n, 32 · (1 + columns)).
+    array: of n integers, or of shape (n, words) with each one's 64-bit words, highest first. Gives (n, 32 · (1 + columns)).
     Raises ``ValueError`` on a length that differs and ``OverflowError`` on an integer outside the range.
     """
     count, width = keys.shape
@@ -38,7 +38,8 @@ def pack_words(keys: Rows, *columns: Sequence[int] | NDArray[np.integer[Any]]) -
         if isinstance(column, np.ndarray):
             if count and column.min() < 0:
                 raise OverflowError(f"column {number} holds a negative value")
-            words[:, 32 * number + 24 : 32 * number + 32] = column.astype(">u8").view(np.uint8).reshape(-1, 8)
+            low = np.atleast_2d(column.T).T.astype(">u8", "C").view(np.uint8)
+            words[:, 32 * (number + 1) - low.shape[1] : 32 * (number + 1)] = low
             continue
         joined = b"".join([value.to_bytes(32, "big") for value in column])
         words[:, 32 * number : 32 * number + 32] = np.frombuffer(joined, np.uint8).reshape(count, 32)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subak.core.kind import Codes, Column, Lines, Schema
+from subak.core.kind import Codes, Column, Lines, Mask, Schema
 from subak.core.nouns.book import Book
 from subak.core.settlement import reasons
 from subak.core.settlement.listing import Listed
@@ -75,19 +75,24 @@ def read_lines(entries: Column, listed: Listed, offsets: Column, book: Book, sch
 
 
 def _read_fields(entries: Column, listed: Listed, book: Book, schemas: Sequence[Schema]) -> dict[str, Column]:
-    schema_of = listed.schema[entries]
     rows = listed.rows[entries]
-    fields: dict[str, Column] = {}
+    nothing = np.zeros(int(rows.sum()), np.int64)
+    fields = {field.name: nothing for schema in schemas for field in schema.fields}
     for schema in schemas:
-        mine = schema_of == listed.schemas.index(schema)
-        names = [field.name for field in schema.fields]
-        lists = book.entries[schema.name].select(names)[listed.row[entries[mine]]] if mine.any() else None
-        where = slice(None) if mine.all() else np.repeat(mine, rows)
-        for name in names:
-            column = fields.setdefault(name, np.zeros(int(rows.sum()), np.int64))
-            if lists is not None:
-                column[where] = lists[name].explode(empty_as_null=False).to_numpy()
+        mine = listed.schema[entries] == listed.schemas.index(schema)
+        if mine.any():
+            names = [field.name for field in schema.fields]
+            lists = book.entries[schema.name].select(names)[listed.row[entries[mine]]]
+            for name in names:
+                values = lists[name].explode(empty_as_null=False).to_numpy()
+                fields[name] = values if mine.all() else _put(fields[name], np.repeat(mine, rows), values)
     return fields
+
+
+def _put(column: Column, where: Mask, values: Column) -> Column:
+    changed = column.copy()
+    changed[where] = values
+    return changed
 
 
 def outside_window(lines: Flat, book: Book) -> Codes:
@@ -175,7 +180,8 @@ def spans(first: Column, count: Column) -> Column:
     """first[0], first[0] + 1, .. count[0] numbers; then the same from first[1]; and so on."""
     before = np.cumsum(count) - count
     total = int(before[-1] + count[-1]) if len(count) else 0
-    return np.arange(total) + np.repeat(first - before, count)
+    steps: Column = np.arange(total) + np.repeat(first - before, count)
+    return steps
 
 
 def _firsts(asset: Column) -> Column:

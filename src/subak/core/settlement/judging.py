@@ -17,6 +17,7 @@ from subak.core.settlement.listing import Listed, placed, places
 
 MAX_WORK = 1 << 50
 """Most work that one line may count; keeps every sum of an asset's lines inside int64."""
+_UNDECLARED = -1
 
 
 @dataclass(frozen=True)
@@ -117,27 +118,28 @@ def _judge_block(rules: Rules, grid: Grid, listed: Listed, book: Book, context: 
     verdicts.reasons[grid.flat.line] = grid.collect(np.where(held, np.uint8(reasons.HELD_BY_CONFLICT), judged.reasons))
     verdicts.accepted[grid.flat.line] = grid.collect(np.where(held, 0, judged.work[rules.work_units[0]]))
     for unit, column in judged.work.items():
-        work[unit][grid.assets] += column.sum(axis=0, where=~held)
+        work[unit][grid.assets] += np.where(held, 0, column).sum(axis=0)
     for name, column in judged.carried.items():
         carried[name][grid.assets] = column
 
 
 def _check(judged: Judged, present: Mask, rules: Rules) -> None:
     """Rules are strangers: what they may not do must stop the settlement, not pay somebody."""
-    status = {ACCEPTED: Status.ACCEPTED} | {reason.code: reason.status for reason in rules.reasons}
-    declared, accepts = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
-    declared[list(status)] = True
-    accepts[[code for code, each in status.items() if each is Status.ACCEPTED]] = True
+    accepts = np.full(256, _UNDECLARED, np.int8)
+    accepts[ACCEPTED] = True
+    for reason in rules.reasons:
+        accepts[reason.code] = reason.status is Status.ACCEPTED
+    accepted = np.where(present, accepts[judged.reasons], False)
     who = f"{rules.name} {rules.version}"
-    if not (declared[judged.reasons] | ~present).all():
-        raise ValueError(f"{who}: reasons {np.unique(judged.reasons[present & ~declared[judged.reasons]]).tolist()} are not declared")
-    nothing_accepted = ~(accepts[judged.reasons] & present)
+    if accepted.min() == _UNDECLARED:
+        raise ValueError(f"{who}: reasons {np.unique(judged.reasons[accepted == _UNDECLARED]).tolist()} are not declared")
     for unit in rules.work_units:
         column = judged.work[unit]
         if column.min() < 0 or column.max() > MAX_WORK:
             raise ValueError(f"{who}: {unit} of a line lies in {column.min()} .. {column.max()}, allowed is 0 .. {MAX_WORK}")
-        if column.any(where=nothing_accepted):
-            raise ValueError(f"{who}: {unit} is {column[nothing_accepted].max()} on a line that was not accepted")
+        unpaid = column[accepted == 0]
+        if unpaid.any():
+            raise ValueError(f"{who}: {unit} is {unpaid.max()} on a line that was not accepted")
 
 
 def _refuse(verdicts: Verdicts, lines: Flat, codes: Codes) -> Flat:

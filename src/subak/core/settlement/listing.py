@@ -59,7 +59,9 @@ def list_entries(book: Book, kinds: Mapping[str, Rules]) -> Listed:
     schemas = (reasons.POSSESSION, *(schema for name in sorted(kinds) for schema in kinds[name].schemas))
     unknown = sorted(set(book.entries) - {schema.name for schema in schemas})
     if unknown:
-        raise ValueError(f"the Book of epoch {book.contents.epoch} lists Entries of {unknown}, the policy knows {[s.name for s in schemas]}")
+        raise ValueError(
+            f"the Book of epoch {book.contents.epoch} lists Entries of {unknown}, the policy knows {[s.name for s in schemas]}"
+        )
 
     every = _Every(book, schemas)
     asset = places(every.subject, book.snapshot.assets["asset"])
@@ -125,7 +127,9 @@ def _wrong_kind(book: Book, schemas: tuple[Schema, ...], schema: NDArray[np.int1
 def _repeats(book: Book, schemas: tuple[Schema, ...], every: _Every, asset: Column, considered: Mask) -> tuple[Mask, Mask]:
     """Which Entries are copies of one listed earlier, and which differ from the first listed under the same (asset, sequence)."""
     copies, conflicts = np.zeros(len(asset), np.bool_), np.zeros(len(asset), np.bool_)
-    at = np.flatnonzero(considered)
+    # Most assets send one Entry, which nothing can repeat.
+    entries_of = np.bincount(asset[considered], minlength=1)
+    at = np.flatnonzero(considered & (entries_of[np.maximum(asset, 0)] > 1)) if considered.any() else np.empty(0, np.int64)
     named = pl.DataFrame({"asset": asset[at], "sequence": every.sequence[at], "order": every.order[at], "at": at})
     shared = named.filter(pl.struct("asset", "sequence").is_duplicated()).sort("asset", "sequence", "order")
     if not len(shared):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from subak.core.kind import Mask, Rules
 from subak.core.nouns.book import Book
@@ -47,8 +49,10 @@ class Vested:
 class Shares:
     """What each account gets."""
 
-    accounts: Mapping[bytes, int]
-    """Growth of the account's running total; accounts that get nothing are absent."""
+    accounts: pl.Series
+    """Accounts that get something, sorted."""
+    rewards: Amounts
+    """By how much their running totals grow."""
     left_over: Mapping[str, int]
     """Pool: what the division among payees left over."""
 
@@ -104,33 +108,40 @@ def split(vested: Vested, book: Book) -> Shares:
 
     An asset without payees pays its owner. Promise: shares and what is left over add up to the reward.
     """
-    owners = book.snapshot.assets["owner"].to_list()
-    payees = _payees(book)
-    accounts: dict[bytes, int] = {}
-    left_over: dict[str, int] = {}
+    owners, named = book.snapshot.assets["owner"], book.snapshot.payees["payee"]
+    accounts = pl.concat([owners, named.filter(_is_account(named)).bin.slice(12)]).unique().sort()
+    owner = places(owners, accounts).tolist()
+    payees = _payees(book, accounts)
+    grown = [0] * len(accounts)
 
     def pay(row: int, reward: int) -> int:
         """Pays what an asset or site gets; returns what is left over."""
         if row not in payees:
-            accounts[owners[row]] = accounts.get(owners[row], 0) + reward
+            grown[owner[row]] += reward
             return 0
-        shares, left = divide_down(reward, [part for _, part in payees[row]])
-        for (payee, _), share in zip(payees[row], shares, strict=True):
-            if isinstance(payee, int):
-                left += pay(payee, share)
+        shares, left = divide_down(reward, [payee.parts for payee in payees[row]])
+        for payee, share in zip(payees[row], shares, strict=True):
+            if payee.is_account:
+                grown[payee.row] += share
             else:
-                accounts[payee] = accounts.get(payee, 0) + share
+                left += pay(payee.row, share)
         return left
 
-    for pool, rewards in vested.rewards.items():
-        left_over[pool] = sum(pay(row, reward) for row, reward in enumerate(rewards) if reward)
-    return Shares({account: share for account, share in accounts.items() if share}, left_over)
+    left_over = {pool: sum(pay(row, reward) for row, reward in enumerate(rewards) if reward) for pool, rewards in vested.rewards.items()}
+    paid = [row for row, reward in enumerate(grown) if reward]
+    return Shares(accounts.gather(paid), [grown[row] for row in paid], left_over)
 
 
 def to_ints(column: pl.Series) -> Amounts:
     """A money column as Python integers."""
     values: list[int] = column.cast(pl.Int128).to_list()
     return values
+
+
+def to_words(column: pl.Series) -> NDArray[np.uint64]:
+    """A money column as its high and low 64 bits, (n, 2): what the trees' leaves are made of."""
+    values, word = column.cast(pl.Int128), pl.Series([1 << 64], dtype=pl.Int128)
+    return np.stack([(values // word).cast(pl.UInt64).to_numpy(), (values % word).cast(pl.UInt64).to_numpy()], axis=1)
 
 
 def from_ints(values: Sequence[int]) -> pl.Series:
@@ -163,20 +174,30 @@ def _attested(book: Book) -> Mask:
     return places(book.snapshot.assets["asset"], pl.Series(list(until), dtype=pl.Binary)) >= 0
 
 
-def _payees(book: Book) -> dict[int, list[tuple[bytes | int, int]]]:
-    """Payees with their parts, by row of the snapshot's assets and only for those that name any: an account, or the row of a site.
+class _Payee(NamedTuple):
+    is_account: bool
+    row: int
+    """Among the accounts, or for a site among the snapshot's assets."""
+    parts: int
+
+
+def _payees(book: Book, accounts: pl.Series) -> dict[int, list[_Payee]]:
+    """Who shares what an asset or site earns, by its row among the snapshot's assets; only those that name payees.
 
     Errors: ValueError for a payee that the Assets contract would have refused.
     """
     table, assets = book.snapshot.payees, book.snapshot.assets
     is_site = (assets["kind"] == "").to_list()
-    grouped: dict[int, list[tuple[bytes | int, int]]] = {}
-    asset, site = places(table["asset"], assets["asset"]).tolist(), places(table["payee"], assets["asset"]).tolist()
-    for row, site_row, payee, parts in zip(asset, site, table["payee"].to_list(), table["parts"].to_list(), strict=True):
-        if payee[:12] == bytes(12):
-            grouped.setdefault(row, []).append((payee[12:], parts))
-        elif row >= 0 and site_row >= 0 and is_site[site_row] and not is_site[row]:
-            grouped.setdefault(row, []).append((site_row, parts))
-        else:
-            raise ValueError(f"payee {payee.hex()} is neither an account nor a site that an asset may name")
-    return grouped
+    is_account = _is_account(table["payee"]).to_numpy()
+    account, site = places(table["payee"].bin.slice(12), accounts), places(table["payee"], assets["asset"])
+    columns = (places(table["asset"], assets["asset"]), np.where(is_account, account, site), is_account, table["parts"].to_numpy())
+    payees: dict[int, list[_Payee]] = {}
+    for row, to_row, to_account, parts in zip(*(column.tolist() for column in columns), strict=True):
+        if not to_account and (to_row < 0 or not is_site[to_row] or is_site[row]):
+            raise ValueError(f"{assets['asset'][row].hex()} names a payee that is neither an account nor a site that an asset may name")
+        payees.setdefault(row, []).append(_Payee(to_account, to_row, parts))
+    return payees
+
+
+def _is_account(payees: pl.Series) -> pl.Series:
+    return payees.bin.starts_with(bytes(12))

@@ -17,7 +17,7 @@ from subak.core.nouns.settlement import Settlement, Summary
 from subak.core.nouns.state import State
 from subak.core.settlement.judging import Verdicts
 from subak.core.settlement.listing import Listed
-from subak.core.settlement.money import Earned, Shares, to_ints
+from subak.core.settlement.money import Earned, Shares, to_ints, to_words
 from subak.core.settlement.reasons import kind_of, reason_table
 
 
@@ -41,14 +41,14 @@ def close(
 def payout_tree(state: State) -> Tree:
     """Leaves (account, rewards, fees), one per account."""
     table = state.accounts
-    return Tree(standard_leaf_hashes(pack_words(binary_rows(table["account"], 20), to_ints(table["rewards"]), to_ints(table["fees"]))))
+    return Tree(standard_leaf_hashes(pack_words(binary_rows(table["account"], 20), to_words(table["rewards"]), to_words(table["fees"]))))
 
 
 def asset_tree(state: State) -> Tree:
     """Leaves (asset, units, rewards, fees, paid epochs), one per asset; milestones and ratings prove against it."""
     table = state.assets
-    money = (to_ints(table[name]) for name in ("rewards", "fees"))
-    leaves = pack_words(binary_rows(table["asset"], 32), table["units"].to_numpy(), *money, table["paid_epochs"].to_numpy())
+    units, paid_epochs = table["units"].to_numpy(), table["paid_epochs"].to_numpy()
+    leaves = pack_words(binary_rows(table["asset"], 32), units, to_words(table["rewards"]), to_words(table["fees"]), paid_epochs)
     return Tree(standard_leaf_hashes(leaves))
 
 
@@ -89,7 +89,7 @@ def _summary(listed: Listed, verdicts: Verdicts, earned: Earned, shares: Shares,
         held=by_status[Status.HELD],
         refused=by_status[Status.REFUSED],
         reasons=dict(sorted(counts.items())),
-        paid=sum(shares.accounts.values()),
+        paid=sum(shares.rewards),
         minted=earned.minted,
         unallocated=sum(to_ints(after.pools["dust"])),
     )

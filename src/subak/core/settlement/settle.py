@@ -53,7 +53,13 @@ def check(book: Book, before: State, kinds: Mapping[str, Rules]) -> None:
     given = {name: rules.version for name, rules in kinds.items()}
     if wanted != given or any(name != rules.name for name, rules in kinds.items()):
         raise ValueError(f"the policy of epoch {book.contents.epoch} names the kinds {wanted}, settled under {given}")
-    other = [f"{schema.name}.{field.name}" for rules in kinds.values() for schema in rules.schemas for field in schema.fields if field.type != "u63"]
+    other = [
+        f"{schema.name}.{field.name}"
+        for rules in kinds.values()
+        for schema in rules.schemas
+        for field in schema.fields
+        if field.type != "u63"
+    ]
     if other:
         raise ValueError(f"rules work on u63 fields; {other} are not")
     lost = before.assets["asset"].filter(places(before.assets["asset"], book.snapshot.assets["asset"]) < 0)

@@ -23,9 +23,7 @@ def total(shares: Shares, vested: Vested, earned: Earned, verdicts: Verdicts, bo
         accounts=_accounts(shares, before),
         escrow=vested.escrow,
         pools=_pools(earned, shares),
-        totals=pl.DataFrame(
-            {"rewards": from_ints([to_ints(before.totals["rewards"])[0] + earned.minted]), "fees": before.totals["fees"]}
-        ),
+        totals=pl.DataFrame({"rewards": from_ints([to_ints(before.totals["rewards"])[0] + earned.minted]), "fees": before.totals["fees"]}),
         carried=_carried(verdicts, book, before),
     )
     owed = sum(to_ints(after.accounts["rewards"])) + sum(to_ints(after.escrow["rewards"])) + sum(to_ints(after.pools["dust"]))
@@ -60,16 +58,15 @@ def _assets(vested: Vested, verdicts: Verdicts, book: Book, before: State) -> pl
 
 
 def _accounts(shares: Shares, before: State) -> pl.DataFrame:
-    rewards = dict(zip(before.accounts["account"].to_list(), to_ints(before.accounts["rewards"]), strict=True))
-    fees = dict(zip(rewards, to_ints(before.accounts["fees"]), strict=True))
-    for account, share in shares.accounts.items():
-        rewards[account] = rewards.get(account, 0) + share
-    accounts = sorted(rewards)
+    had = before.accounts
+    accounts = pl.concat([had["account"], shares.accounts]).unique().sort()
+    at = places(accounts, had["account"])
+    had_rewards, grown = _money_at(had["rewards"], at), _at(shares.rewards, places(accounts, shares.accounts))
     return pl.DataFrame(
         {
-            "account": pl.Series(accounts, dtype=pl.Binary),
-            "rewards": from_ints([rewards[account] for account in accounts]),
-            "fees": from_ints([fees.get(account, 0) for account in accounts]),
+            "account": accounts,
+            "rewards": from_ints([reward + growth for reward, growth in zip(had_rewards, grown, strict=True)]),
+            "fees": from_ints(_money_at(had["fees"], at)),
         }
     )
 
@@ -91,5 +88,10 @@ def _carried(verdicts: Verdicts, book: Book, before: State) -> dict[str, pl.Data
 
 
 def _money_at(column: pl.Series, at: Column) -> Amounts:
-    values = [*to_ints(column), 0]
+    return _at(to_ints(column), at)
+
+
+def _at(values: Amounts, at: Column) -> Amounts:
+    """The values of these rows, 0 where a row is -1."""
+    values = [*values, 0]
     return [values[row] for row in at.tolist()]

@@ -36,5 +36,5 @@ class EnergyRules:
         return judge(lines, assets, carried, context)
 
     def price(self, work: Mapping[str, Column], context: Context) -> Mapping[str, Column]:
-        """The bootstrap pot is divided by exported Wh that no gap blurs."""
+        """The bootstrap pot is divided by exported Wh of clock hours that were counted whole."""
         return {"bootstrap": work[REWARDED_EXPORT]}

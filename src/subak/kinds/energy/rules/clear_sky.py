@@ -20,7 +20,7 @@ _MOST_WH_PER_KW: Final = 10_000
 
 @dataclass(frozen=True)
 class Sky:
-    """What the sky allowed during one span of each asset, each of shape (assets,). Zeros where not ``known``."""
+    """What the sky allowed during one span of each asset, each of shape (assets,). Zeros where not ``known``, but for the last."""
 
     known: Mask
     """The table has every hour that the span touches."""
@@ -30,6 +30,8 @@ class Sky:
     """Sum of their limits."""
     dark: Mask
     """The sun was down in all of them."""
+    full_hour_unix_s: Column
+    """When the last of them ends; given even where not ``known``."""
 
 
 class ClearSky:
@@ -54,11 +56,12 @@ class ClearSky:
     def over(self, from_unix_s: Column, to_unix_s: Column) -> Sky:
         """The sky between two times (Unix seconds, the second exclusive), one span per asset."""
         offset = from_unix_s // HOUR_S - self._first_hour
-        hours = -(-to_unix_s // HOUR_S) - self._first_hour - offset
+        hour_after = -(-to_unix_s // HOUR_S)
+        hours = hour_after - self._first_hour - offset
         known = (offset >= 0) & (hours > 0) & (offset <= self._rows - hours) & (to_unix_s - from_unix_s <= MOST_SECONDS)
         hours = np.where(known, hours, 0)
         first = np.where(known, self._row + offset, 0)
         after = first + hours
         limit = self._limits_before[after] - self._limits_before[first]
         dark = self._dark_before[after] - self._dark_before[first] == hours
-        return Sky(known, hours, limit, known & dark)
+        return Sky(known, hours, limit, known & dark, hour_after * HOUR_S)

@@ -12,6 +12,13 @@ who signed how many readings in between does not matter. Four things can go wron
 * **An impossible value was a spike** and the counters fall back. Then the mark before the first refusal still holds; *restore* keeps it.
 
 Nothing is ever cut down to a bound and paid: a clamped lie still pays.
+
+Limits are known by the clock hour, so the bootstrap reward is earned by the clock hour, however it is cut into readings:
+
+* **Shorter readings** must fit the hour's limits together. The reading that completes the hour brings the reward for all of it, provided
+  that nothing in it was missing or refused. So an hour in quarters earns what one reading would have earned, or nothing.
+* **A reading that reaches over several hours** counts within the sum of their limits, but earns no reward: a noon that cannot be would
+  hide in the evening. (Rewarded, a day in one line pays a home that doubles its counter 3.1 times the honest amount.)
 """
 
 from __future__ import annotations
@@ -37,6 +44,10 @@ from .schemas import (
     EXPORT,
     EXPORT_OVER_GENERATION,
     FIRST_IMPOSSIBLE,
+    FIRST_UNREWARDED,
+    HOUR,
+    HOUR_BROKEN,
+    LAST_UNREWARDED,
     MARK,
     METER_RESET,
     NO_DATA,
@@ -45,12 +56,15 @@ from .schemas import (
     OVER_CLEAR_SKY,
     OVER_NAMEPLATE,
     PARAMETERS,
+    PART_OF_HOUR,
     PLAIN,
     RESET,
     RESTORE,
     REWARDED_EXPORT,
     SCHEMAS,
     SPANS_GAP,
+    TOO_COARSE,
+    WHOLE,
 )
 
 MOST_WH: Final = 1 << 50
@@ -61,6 +75,8 @@ MOST_W: Final = 1 << 31
 _TIME: Final = 0
 _COUNTERS: Final = slice(1, 4)
 _EXPORT, _GENERATION = 1, 3
+_BOTH: Final = slice(1, 4, 2)
+"""Export and generation."""
 _RESET: Final = SCHEMAS.index(RESET)
 
 
@@ -95,6 +111,8 @@ def judge(lines: Lines, assets: Assets, carried: Mapping[str, Column], context: 
     rated_w = np.where(rating_is_real, assets.rated, 0)
     mark = np.stack([carried[name] for name in MARK])
     restore = np.stack([carried[name] for name in RESTORE])
+    whole_since_s = carried[WHOLE].copy()
+    hour_so_far = np.stack([carried[name] for name in HOUR])
 
     reasons = np.zeros(lines.present.shape, np.uint8)
     work = {unit: np.zeros(lines.present.shape, np.int64) for unit in (EXPORT, REWARDED_EXPORT)}
@@ -110,9 +128,10 @@ def judge(lines: Lines, assets: Assets, carried: Mapping[str, Column], context: 
         still_low = fell & ~spike_is_over
 
         grown = now - before
-        generation_wh, export_wh = grown[_GENERATION], grown[_EXPORT]
         span = sky.over(before[_TIME], now[_TIME])
         span_s = np.where(span.known, grown[_TIME], 0)
+        hour_export_wh, hour_generation_wh = hour_so_far + grown[_BOTH]
+        is_amid_hour = now[_TIME] < span.full_hour_unix_s
 
         # The first condition that holds names the reason.
         reasons[k] = reason = _first(
@@ -124,29 +143,40 @@ def judge(lines: Lines, assets: Assets, carried: Mapping[str, Column], context: 
             (still_low & (now[_TIME] - mark[_TIME] > law.hold_seconds), COUNTER_STAYED_LOW),
             (still_low, COUNTER_DROPPED),
             (~span.known, NO_LIMIT_TABLE),
-            (generation_wh > rated_w * span_s // HOUR_S + law.meter_quantum_wh, OVER_NAMEPLATE),
-            # One quantum at either end: a register may show the last of the daylight late, and round up.
-            (span.dark & (np.maximum(generation_wh, export_wh) > 2 * law.meter_quantum_wh), AT_NIGHT),
-            (generation_wh > _clear_sky_wh(law, rated_w, span.limit_wh_per_kw, span.hours), OVER_CLEAR_SKY),
-            (export_wh > generation_wh + law.meter_quantum_wh, EXPORT_OVER_GENERATION),
+            (grown[_GENERATION] > rated_w * span_s // HOUR_S + law.meter_quantum_wh, OVER_NAMEPLATE),
+            (hour_generation_wh > rated_w * span.hours + law.meter_quantum_wh, OVER_NAMEPLATE),
+            # Two quanta: honest roofs were recorded with up to 1.9 Wh in an hour after sunset, which a counter of whole Wh shows as 2.
+            (span.dark & (np.maximum(hour_generation_wh, hour_export_wh) > 2 * law.meter_quantum_wh), AT_NIGHT),
+            (hour_generation_wh > _clear_sky_wh(law, rated_w, span.limit_wh_per_kw, span.hours), OVER_CLEAR_SKY),
+            (hour_export_wh > hour_generation_wh + law.meter_quantum_wh, EXPORT_OVER_GENERATION),
             (lines.start_unix_s[k] != before[_TIME], SPANS_GAP),
+            (span.hours > 1, TOO_COARSE),
+            (whole_since_s > span.full_hour_unix_s - HOUR_S, HOUR_BROKEN),
+            (is_amid_hour, PART_OF_HOUR),
             otherwise=PLAIN,
         )
 
         plain = present & (reason == PLAIN)
-        counted = plain | (present & (reason == SPANS_GAP))
-        np.copyto(work[EXPORT][k], export_wh, where=counted)
-        np.copyto(work[REWARDED_EXPORT][k], export_wh, where=plain)
+        whole = plain | (present & (reason == PART_OF_HOUR))
+        counted = whole | (present & (reason >= FIRST_UNREWARDED) & (reason <= LAST_UNREWARDED))
+        np.copyto(work[EXPORT][k], grown[_EXPORT], where=counted)
+        np.copyto(work[REWARDED_EXPORT][k], hour_export_wh, where=plain)
 
         impossible = present & (reason >= FIRST_IMPOSSIBLE)
         settled = counted | (present & ((reason == BASELINE) | (reason == METER_RESET)))
+        moves = settled | impossible
         if impossible.any():
             np.copyto(restore, mark, where=impossible & (restore[_TIME] == 0))
         if restore[_TIME].any():
             np.copyto(restore, 0, where=settled)
-        np.copyto(mark, now, where=settled | impossible)
+        np.copyto(whole_since_s, now[_TIME], where=moves & ~whole)
+        # Refused energy takes no room in its hour, and a new meter gives none back.
+        hour_goes_on = is_amid_hour & (span.hours == 1)
+        np.add(hour_so_far, grown[_BOTH], out=hour_so_far, where=counted & hour_goes_on)
+        np.copyto(hour_so_far, 0, where=moves & ~hour_goes_on)
+        np.copyto(mark, now, where=moves)
 
-    return Judged(reasons, work, dict(zip((*MARK, *RESTORE), (*mark, *restore), strict=True)))
+    return Judged(reasons, work, dict(zip((*MARK, *RESTORE, WHOLE, *HOUR), (*mark, *restore, whole_since_s, *hour_so_far), strict=True)))
 
 
 def _any_below(now: NDArray[np.int64], then: NDArray[np.int64]) -> Mask:

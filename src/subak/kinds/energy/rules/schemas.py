@@ -21,12 +21,16 @@ MARK: Final = ("mark_unix_s", *(f"mark_{name}" for name in COUNTERS))
 """Up to when, and up to which counters, an asset was counted; time 0 is never."""
 RESTORE: Final = ("restore_unix_s", *(f"restore_{name}" for name in COUNTERS))
 """The mark before the first of an unbroken run of physical refusals; time 0 is none."""
-CARRIED: Final = tuple(Carried(name) for name in (*MARK, *RESTORE))
+WHOLE: Final = "whole_since_unix_s"
+"""Since when every reading was counted and began where the one before it ended."""
+HOUR: Final = ("hour_export_wh", "hour_generation_wh")
+"""What was counted so far of the clock hour in which the mark stands; 0 on the full hour, or if the last line reached into this one."""
+CARRIED: Final = tuple(Carried(name) for name in (*MARK, *RESTORE, WHOLE, *HOUR))
 
 EXPORT: Final = "export_wh"
 """Work: energy fed into the grid."""
 REWARDED_EXPORT: Final = "rewarded_export_wh"
-"""Work: the part of it that no gap blurs; bootstrap rewards are shared by it."""
+"""Work: the part of it in clock hours that were counted whole; bootstrap rewards are shared by it."""
 
 CLEAR_SKY: Final = "clear_sky"
 """Limit table: by H3 cell and hour (start, Unix seconds, whole hours), the most that 1 kW may produce under a clear sky, in Wh,
@@ -41,6 +45,9 @@ what it may yield beside it, as a part of its rated power; how long a dropped co
     BASELINE,
     ALREADY_COUNTED,
     SPANS_GAP,
+    TOO_COARSE,
+    HOUR_BROKEN,
+    PART_OF_HOUR,
     METER_RESET,
     NO_DATA,
     OUT_OF_RANGE,
@@ -51,18 +58,28 @@ what it may yield beside it, as a part of its rated power; how long a dropped co
     AT_NIGHT,
     OVER_CLEAR_SKY,
     EXPORT_OVER_GENERATION,
-) = range(FIRST_KIND_REASON, FIRST_KIND_REASON + 13)
+) = range(FIRST_KIND_REASON, FIRST_KIND_REASON + 16)
 
+FIRST_UNREWARDED, LAST_UNREWARDED = SPANS_GAP, HOUR_BROKEN
+"""Between them: counted, without bootstrap reward."""
 FIRST_IMPOSSIBLE: Final = OVER_NAMEPLATE
 """From here on: growth that cannot be, which moves the mark."""
 
 PLAIN: Final = ACCEPTED
-"""The core's own reason: counted in full."""
+"""The core's own reason: counted, and a clock hour is complete."""
 
 REASONS: Final = (
     Reason(BASELINE, "baseline", Status.ACCEPTED, "the first reading of this meter: counting starts here"),
     Reason(ALREADY_COUNTED, "already_counted", Status.ACCEPTED, "this time was already counted; nothing more to pay"),
     Reason(SPANS_GAP, "spans_gap", Status.ACCEPTED, "covers a gap: counted, without bootstrap reward"),
+    Reason(TOO_COARSE, "too_coarse", Status.ACCEPTED, "does not fit into one clock hour (UTC): counted, without bootstrap reward"),
+    Reason(
+        HOUR_BROKEN,
+        "hour_broken",
+        Status.ACCEPTED,
+        "part of an hour with something missing or refused: counted, without bootstrap reward",
+    ),
+    Reason(PART_OF_HOUR, "part_of_hour", Status.ACCEPTED, "counted; the bootstrap reward comes with the reading that completes the hour"),
     Reason(METER_RESET, "meter_reset", Status.ACCEPTED, "the device declared a new meter: counting goes on from its counters"),
     Reason(NO_DATA, "no_data", Status.REFUSED, "a counter reads 0, which SunSpec defines as no data"),
     Reason(OUT_OF_RANGE, "out_of_range", Status.REFUSED, "a counter or the rated power is larger than any real one"),

@@ -1,0 +1,206 @@
+"""What a claim costs: whole transactions on a real anvil, against a payout tree of a million accounts.
+
+Two epochs become final under three verifiers' signatures; some accounts whose proof has 20 hashes claim after each. ``claim_gas_first`` and
+``claim_gas_repeat`` are the dearest of these claims, from their receipts: the amounts and hashes differ in their zero bytes.
+
+Beside them stands the least that such a transaction can cost, in gas of the Cancun schedule:
+
+    21,000                                    any transaction
+    + 4 per zero byte + 16 per other byte     of its calldata: 4 + 3 x 32 + 2 x 32 + 20 x 32 bytes
+    + 2,100                                   read the root
+    + 22,100 | 5,000                          note what was taken: first | repeat
+    + 5,000                                   note what was paid of the total, so that a bad root cannot take another range's money
+    + 2,600                                   call the token
+    + 5,000 + (22,100 | 5,000)                the two balances
+    + 4,200                                   the token asks for two delegates, since it has votes
+    + 1,756 + 1,381                           the logs Transfer and RewardsClaimed
+    + 20 x 42 + 48 + 36                       a hash for each step of the proof, two for the leaf
+"""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subak.chain.accounts import Account
+from subak.chain.contracts import Sender
+from subak.chain.deploy import Genesis, Plan, SchedulePlan, StakePlan, TokenPlan, contract, deploy
+from subak.chain.local import CHAIN_ID, LocalChain
+from subak.chain.rpc import Rpc
+from subak.chain.settlement import Settlement
+from subak.core.canon.merkle import Tree, pack_words, standard_leaf_hashes
+from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
+from subak.core.nouns.document import Hash
+from subak.core.nouns.network import Clock, Contracts
+
+ACCOUNTS = 1_000_000
+DEPTH = 20
+CLAIMS = 12
+TOGETHER = 64
+UNIT = 10**18
+MOST_PER_EPOCH = 200 * UNIT
+"""An account earns up to this in an epoch."""
+GENESIS_UNIX_S = 1_496_275_200
+DAY_S = 86_400
+BUDGET = ACCOUNTS * MOST_PER_EPOCH
+BOND = 1000 * UNIT
+CLOCK = Clock(genesis_unix_s=GENESIS_UNIX_S, epoch_seconds=DAY_S, grace_seconds=3600, attempt_seconds=21_600, challenge_seconds=21_600)
+
+
+@dataclass(frozen=True)
+class Payouts:
+    """What the accounts have earned up to one epoch."""
+
+    accounts: NDArray[np.uint8]
+    """(accounts, 20)"""
+    rewards: Sequence[int]
+    """Running totals."""
+    tree: Tree
+    """Over (account, rewards, 0)."""
+
+    def leaf(self, row: int) -> tuple[bytes, int, int]:
+        """The tuple behind a leaf."""
+        return self.accounts[row].tobytes(), self.rewards[row], 0
+
+
+def run() -> dict[str, float]:
+    """Measures, prints and returns ``claim_gas_first`` and ``claim_gas_repeat``, the dearest claims, and what lies beside them."""
+    started = time.perf_counter()
+    first, second = _payouts()
+    deep = [row for row in range(4 * CLAIMS) if len(first.tree.proof(row)) == len(second.tree.proof(row)) == DEPTH][:CLAIMS]
+    together = range(ACCOUNTS - TOGETHER, ACCOUNTS)
+    print(f"  two trees of {ACCOUNTS:,} accounts in {time.perf_counter() - started:.0f} s")
+    with tempfile.TemporaryDirectory(prefix="subak-bench-") as folder, LocalChain(Path(folder), _free_port(), GENESIS_UNIX_S, 1) as chain:
+        town = _Town(chain)
+        town.finish(0, first)
+        firsts, floors_first = town.claims(first, deep)
+        many_first = town.claim_together(first, together)
+        town.finish(1, second)
+        repeats, floors_repeat = town.claims(second, deep, again=True)
+        many_repeat = town.claim_together(second, together)
+    for words, gas, floors in (("first", firsts, floors_first), ("repeat", repeats, floors_repeat)):
+        least = max(floors)
+        print(f"  {words:7} {min(gas):,} to {max(gas):,} gas in {len(gas)} claims; bound {least:,}, {max(gas) / least:.3f} times that")
+    print(f"  {TOGETHER} accounts at random places of the tree in one claimMany: {many_first:,.0f} gas each, {many_repeat:,.0f} again")
+    return {
+        "claim_gas_first": max(firsts),
+        "claim_gas_repeat": max(repeats),
+        "claim_gas_first_lower_bound": max(floors_first),
+        "claim_gas_repeat_lower_bound": max(floors_repeat),
+        "claim_many_gas_each_first": many_first,
+        "claim_many_gas_each_repeat": many_repeat,
+    }
+
+
+def lower_bound(calldata: bytes, again: bool) -> int:
+    """The least gas that a claim with this calldata can cost, as the module's text adds it up."""
+    zeros = calldata.count(0)
+    slot = 5_000 if again else 22_100
+    bare = 21_000 + 4 * zeros + 16 * (len(calldata) - zeros)
+    return bare + 2_100 + slot + 5_000 + 2_600 + 5_000 + slot + 4_200 + 1_756 + 1_381 + DEPTH * 42 + 48 + 36
+
+
+class _Town:
+    """A deployed network whose three verifiers sign whatever they are told."""
+
+    def __init__(self, chain: LocalChain) -> None:
+        self._chain = chain
+        self._rpc = Rpc(chain.url)
+        founder, verifiers = Account.random(), [Account.random() for _ in range(3)]
+        for account in (founder, *verifiers):
+            chain.fund(account.address, 10**24)
+        self._plan = Plan(
+            name="Bench",
+            chain_id=CHAIN_ID,
+            clock=CLOCK,
+            token=TokenPlan("Subak", "SUBAK", 10**30, {"0x" + each.address.hex(): BOND for each in verifiers}),
+            schedule=SchedulePlan(epochs_per_period=10, budget_per_epoch=(BUDGET,), burst=2 * BUDGET, refill_per_second=BUDGET),
+            pools={"energy": 10_000},
+            stake=StakePlan(minimum=BOND, unbonding_seconds=35 * DAY_S),
+            timelock_seconds=2 * DAY_S,
+            genesis=Genesis(policy=Hash(b"\x01" * 32)),
+        )
+        self._contracts: Contracts = deploy(self._rpc, founder, self._plan)
+        token, stake = (contract(self._rpc, self._contracts, name) for name in ("Token", "Stake"))
+        self._verifiers = {each.address: each for each in verifiers}
+        for each in verifiers:
+            sender = Sender(self._rpc, each)
+            sender.send(token, "approve", stake.address, BOND)
+            sender.send(stake, "join", each.address, BOND)
+        self._settlement = Settlement(self._rpc, self._contracts, Sender(self._rpc, founder))
+
+    def finish(self, epoch: int, payouts: Payouts) -> None:
+        """Open the epoch, propose its payouts with every signature, and make them final."""
+        self._go_to(CLOCK.close_unix_s(epoch))
+        view = self._settlement.view()
+        lead = self._settlement.lead(epoch + view.current_attempt)
+        assert lead is not None
+        book = Hash(bytes([epoch + 1]) * 32)
+        by_lead = Settlement(self._rpc, self._contracts, Sender(self._rpc, self._verifiers[lead]))
+        by_lead.open(epoch, epoch, view.current_attempt, [book], view.block.number)
+        message = EpochRoot(
+            first=epoch,
+            last=epoch,
+            attempt=view.current_attempt,
+            round=0,
+            prev_root=view.root,
+            root=payouts.tree.root,
+            prev_state_root=view.state_root,
+            state_root=book,
+            asset_root=book,
+            verdicts_hash=book,
+            rewards=sum(payouts.rewards),
+            fees=0,
+            book_hashes=(book,),
+            policy_hashes=(self._plan.genesis.policy,),
+        )
+        digest = epoch_root_digest(message, CHAIN_ID, self._contracts.settlement)
+        self._settlement.propose(message, [(address, each.sign_digest(digest)) for address, each in self._verifiers.items()])
+        pending = self._settlement.view().pending
+        assert pending is not None
+        self._go_to(pending.deadline_unix_s)
+        self._settlement.finalize(message)
+
+    def claims(self, payouts: Payouts, rows: Sequence[int], again: bool = False) -> tuple[list[int], list[int]]:
+        """Claim for each row alone: gas of each transaction, and the least it could be."""
+        gas, floors = [], []
+        for row in rows:
+            leaf, proof = payouts.leaf(row), payouts.tree.proof(row)
+            receipt = self._settlement.claim(*leaf, proof)
+            assert self._settlement.taken(leaf[0]) == leaf[1:]
+            gas.append(receipt.gas_used)
+            floors.append(lower_bound(self._settlement.contract.abi.encode_call("claimRewards", *leaf, list(proof)), again))
+        return gas, floors
+
+    def claim_together(self, payouts: Payouts, rows: Sequence[int]) -> float:
+        """Claim for all rows in one transaction: gas for each of them."""
+        receipt = self._settlement.claim_many([payouts.leaf(row) for row in rows], payouts.tree.multiproof(rows))
+        return receipt.gas_used / len(rows)
+
+    def _go_to(self, unix_s: int) -> None:
+        self._chain.run_from(unix_s)
+        self._chain.freeze()
+
+
+def _payouts() -> tuple[Payouts, Payouts]:
+    """Random accounts that earn in both epochs."""
+    dice = np.random.default_rng(7)
+    accounts = dice.integers(0, 256, (ACCOUNTS, 20), np.uint8)
+    earned = [[1 + int(share * (MOST_PER_EPOCH - 1)) for share in dice.random(ACCOUNTS)] for _ in range(2)]
+    totals = earned[0], [had + more for had, more in zip(*earned, strict=True)]
+    one, two = (Payouts(accounts, total, Tree(standard_leaf_hashes(pack_words(accounts, total, [0] * ACCOUNTS)))) for total in totals)
+    return one, two
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

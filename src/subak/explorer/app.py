@@ -1,0 +1,320 @@
+"""The pages: epochs, assets, accounts, refusals. Server-rendered, without JavaScript; the same facts as JSON under ``.json``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from subak.core.nouns import Network
+from subak.explorer import statements
+from subak.explorer.following import Following
+from subak.explorer.ledger import MAX_PAGE, Page
+
+REFRESH_S = 5
+"""Seconds after which the front page loads itself anew."""
+EPOCHS_IN_STATEMENT = 60
+"""Newest epochs that an asset's page tells of."""
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+_HERE = Path(__file__).parent
+_DIMMED_FROM = 4
+
+Facts = dict[str, Any]
+"""What a page tells: plain values, amounts as text in base units, times as Unix seconds."""
+
+
+def make_app(rpc_url: str, archive_url: str, database_path: Path) -> Starlette:
+    """The application; it follows the network while it runs. ``archive_url`` is any verifier's ``/archive``."""
+    following = Following(rpc_url, archive_url, Path(database_path))
+
+    @asynccontextmanager
+    async def running(app: Starlette) -> AsyncIterator[None]:
+        following.start()
+        yield
+        await run_in_threadpool(following.stop)
+
+    pages = _Pages(following)
+    app = Starlette(
+        routes=pages.routes(),
+        lifespan=running,
+        middleware=[Middleware(_Headers), Middleware(GZipMiddleware, minimum_size=1_000)],
+        exception_handlers={HTTPException: pages.refused, 500: pages.failed},
+    )
+    app.state.following = following
+    return app
+
+
+def serve(rpc_url: str, archive_url: str, database_path: Path, host: str, port: int) -> None:
+    """Serve the pages until the process is told to stop."""
+    app = make_app(rpc_url, archive_url, database_path)
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+class _Pages:
+    """Each page is a function from a request to facts, and a template that shows them."""
+
+    def __init__(self, following: Following) -> None:
+        self._following = following
+        self._ledger = following.ledger
+        self._templates = _templates()
+
+    def routes(self) -> list[BaseRoute]:
+        pages: list[tuple[str, str, Callable[[Request], Facts]]] = [
+            ("/", "front", self.front),
+            ("/epochs", "epochs", self.epochs),
+            ("/epochs/{epoch:int}", "epoch", self.epoch),
+            ("/assets", "assets", self.assets),
+            ("/assets/{asset}", "asset", self.asset),
+            ("/accounts", "accounts", self.accounts),
+            ("/accounts/{account}", "account", self.account),
+            ("/refusals", "refusals", self.refusals),
+            ("/about", "about", self.about),
+        ]
+        routes: list[BaseRoute] = [
+            Route("/healthz", self.healthz),
+            Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"),
+        ]
+        for path, template, facts in pages:
+            # The JSON comes first: a name in a path would take ".json" for a part of itself.
+            routes.append(Route("/index.json" if path == "/" else f"{path}.json", self._as_json(facts)))
+            routes.append(Route(path, self._as_page(template, facts)))
+        return routes
+
+    def front(self, request: Request) -> Facts:
+        epochs = self._ledger.epochs(size=12)
+        return {
+            "totals": self._ledger.totals(),
+            "epochs": epochs.rows,
+            "who_was_refused": self._ledger.who_was_refused(),
+            "refresh_s": 0 if request.query_params.get("refresh") == "off" else REFRESH_S,
+        }
+
+    def epochs(self, request: Request) -> Facts:
+        return {"epochs": _paged(self._ledger.epochs(*_asked(request)), request)}
+
+    def epoch(self, request: Request) -> Facts:
+        number = request.path_params["epoch"]
+        # SQL's integers end before a path does.
+        row = self._ledger.epoch(number) if number < 2**32 else None
+        if row is None:
+            raise HTTPException(404, f"Epoch {number} is not final, or not read yet.")
+        return {
+            "epoch": row,
+            "assets": _paged(self._ledger.epoch_assets(number, *_asked(request)), request),
+            "who_was_refused": self._ledger.who_was_refused(size=50, epoch=number),
+        }
+
+    def assets(self, request: Request) -> Facts:
+        return {"assets": _paged(self._ledger.assets(*_asked(request)), request)}
+
+    def asset(self, request: Request) -> Facts:
+        asset = request.path_params["asset"].lower()
+        facts = self._ledger.asset_facts(asset, EPOCHS_IN_STATEMENT) if _is_hex(asset, 32) else None
+        network = self._following.network
+        if facts is None or network is None:
+            raise HTTPException(404, f"No final epoch knows an asset {asset[:80]}. An asset's id is 0x and 64 hex digits.")
+        return {"statement": statements.tell(facts, self._following.token, network, self._following.rpc).as_dict()}
+
+    def accounts(self, request: Request) -> Facts:
+        return {"accounts": _paged(self._ledger.accounts(*_asked(request)), request)}
+
+    def account(self, request: Request) -> Facts:
+        account = request.path_params["account"].lower()
+        row = self._ledger.account(account) if _is_hex(account, 20) else None
+        network = self._following.network
+        if row is None or network is None:
+            raise HTTPException(
+                404, f"Nothing was paid to an account {account[:80]}, and it owns no asset. An account is 0x and 40 hex digits."
+            )
+        taken, balance = statements.wallet(network, self._following.rpc, account)
+        left = None if taken is None else str(max(0, int(row["rewards"]) - int(taken)))
+        return {"account": {**row, "taken": taken, "left": left, "balance": balance}}
+
+    def refusals(self, request: Request) -> Facts:
+        asset, reason = (request.query_params.get(name, "").strip()[:100] for name in ("asset", "reason"))
+        number, size = _asked(request)
+        page = self._ledger.refusals(asset=asset.lower(), reason=reason, number=number, size=size)
+        return {"refusals": _paged(page, request), "asset": asset, "reason": reason, "reasons": self._ledger.reasons()}
+
+    def about(self, request: Request) -> Facts:
+        totals = self._ledger.totals()
+        return {"last_epoch": totals["last_epoch"], "rpc": self._following.rpc_url, "archive": self._following.archive_url}
+
+    def healthz(self, request: Request) -> Response:
+        """200 while pages and following work; 503 when following has been stuck for a minute."""
+        answer = {"ok": not self._following.stuck, "trouble": self._following.trouble, "last_epoch": self._ledger.totals()["last_epoch"]}
+        return JSONResponse(answer, status_code=200 if answer["ok"] else 503)
+
+    async def refused(self, request: Request, error: Exception) -> Response:
+        """What could not be shown, in the form that was asked for."""
+        assert isinstance(error, HTTPException)
+        detail = error.detail if error.status_code != 404 or error.detail != "Not Found" else f"There is no page {request.url.path[:200]}."
+        return self._problem(request, error.status_code, detail, error.headers)
+
+    async def failed(self, request: Request, error: Exception) -> Response:
+        """A fault of ours; the log knows more."""
+        return self._problem(request, 500, "This page could not be made. The explorer's log says why.", None)
+
+    def _problem(self, request: Request, status: int, detail: str, headers: Mapping[str, str] | None) -> Response:
+        if request.url.path.endswith(".json"):
+            body = {"type": "about:blank", "title": "Not found" if status == 404 else "Error", "status": status, "detail": detail}
+            return JSONResponse(body, status_code=status, media_type="application/problem+json", headers=headers)
+        return self._html(request, "error", {"status": status, "detail": detail}, status, headers)
+
+    def _as_json(self, facts: Callable[[Request], Facts]) -> Callable[[Request], Response]:
+        def answer(request: Request) -> Response:
+            body = {"network": self._network_facts(), **facts(request)}
+            return Response(msgspec.json.encode(body), media_type="application/json", headers={"access-control-allow-origin": "*"})
+
+        return answer
+
+    def _as_page(self, template: str, facts: Callable[[Request], Facts]) -> Callable[[Request], Response]:
+        def answer(request: Request) -> Response:
+            return self._html(request, template, facts(request))
+
+        return answer
+
+    def _html(
+        self, request: Request, template: str, facts: Facts, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> HTMLResponse:
+        query = f"?{request.url.query}" if request.url.query else ""
+        shown = {
+            "network": self._network_facts(),
+            "token": self._following.token,
+            "trouble": self._following.trouble,
+            "page": template,
+            "refresh_s": 0,
+            "json_path": ("/index" if request.url.path == "/" else request.url.path) + ".json" + query,
+            **facts,
+        }
+        return HTMLResponse(self._templates.get_template(f"{template}.html").render(shown), status_code=status, headers=headers)
+
+    def _network_facts(self) -> Facts | None:
+        network = self._following.network
+        return _network_facts(network, self._following) if network else None
+
+
+class _Headers:
+    """Every answer forbids scripts, frames and what comes from elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *((name.encode(), value.encode()) for name, value in HEADERS.items())]
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def bars(statement: Mapping[str, Any]) -> list[Facts]:
+    """The chart of an asset: for each epoch, where its bar of accepted work stands and its mark of refused intervals hangs, in per
+    mille of the picture. Every epoch between the first and the last has a place."""
+    epochs = {each["epoch"]: each for each in statement["epochs"]}
+    if not epochs:
+        return []
+    places = range(min(epochs), max(epochs) + 1)
+    most_units = max(1, *(each["units"] for each in epochs.values()))
+    most_lines = max(1, *(each["refused"] + each["held"] for each in epochs.values()))
+    step = 1000 // max(len(places), 12)
+    drawn = []
+    for at, epoch in enumerate(places):
+        each = epochs.get(epoch)
+        if each:
+            up, down = 700 * each["units"] // most_units, 250 * (each["refused"] + each["held"]) // most_lines
+            drawn.append({"epoch": each, "x": at * step, "width": step * 4 // 5, "up": up, "down": down})
+    return drawn
+
+
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        count=statements.count,
+        moment=statements.moment,
+        short=_short,
+        digits=_digits,
+    )
+    environment.globals.update(span=statements.span, bars=bars, unit_words_of=statements.unit_words_of)
+    return environment
+
+
+def _network_facts(network: Network, following: Following) -> Facts:
+    clock = network.clock
+    return {
+        "name": network.name,
+        "chain_id": network.chain_id,
+        "id": "0x" + network.id.hex(),
+        "genesis_unix_s": clock.genesis_unix_s,
+        "epoch_seconds": clock.epoch_seconds,
+        "challenge_seconds": clock.challenge_seconds,
+        "contracts": {name: "0x" + getattr(network.contracts, name).hex() for name in network.contracts.__struct_fields__},
+        "token": {"symbol": following.token.symbol, "decimals": following.token.decimals},
+        "archives": [following.archive_url, *(f"{each}/archive" for each in network.nodes.verifiers)],
+    }
+
+
+def _asked(request: Request) -> tuple[int, int]:
+    """Which page, and how many rows on it; whatever cannot be understood is page 1 of 50."""
+    values = []
+    for name, otherwise, most in (("page", 1, 10**6), ("size", 50, MAX_PAGE)):
+        text = request.query_params.get(name, "")
+        values.append(min(most, max(1, int(text))) if text.isascii() and text.isdecimal() and len(text) < 10 else otherwise)
+    return values[0], values[1]
+
+
+def _paged(page: Page, request: Request) -> Facts:
+    others = request.query_params
+    links = {"previous": page.number - 1 if page.number > 1 else None, "next": page.number + 1 if page.number < page.pages else None}
+    urls = {name: str(request.url.include_query_params(page=to).query) if to else None for name, to in links.items()}
+    return {
+        "rows": page.rows,
+        "page": page.number,
+        "pages": page.pages,
+        "total": page.total,
+        "size": others.get("size", "50"),
+        "links": urls,
+    }
+
+
+def _is_hex(text: str, length: int) -> bool:
+    return len(text) == 2 + 2 * length and text.startswith("0x") and all(each in "0123456789abcdef" for each in text[2:])
+
+
+def _short(text: str) -> str:
+    """An id as people compare them; the whole one stands beside or behind it."""
+    return f"{text[:8]}…{text[-6:]}" if len(text) > 20 else text
+
+
+def _digits(base_units: str | int, decimals: int) -> Markup:
+    """An exact amount, the digits that few care about dimmed."""
+    whole, _, part = statements.decimal(base_units, decimals).partition(".")
+    if not part:
+        return Markup("{}").format(whole)
+    part = part.ljust(decimals, "0")
+    return Markup('{}.{}<span class="tail">{}</span>').format(whole, part[:_DIMMED_FROM], part[_DIMMED_FROM:])

@@ -1,0 +1,133 @@
+"""The thread that keeps the index up with the chain, whatever is down at the moment."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from subak.archive.store import Archive, ArchiveError, HttpArchive
+from subak.chain.rpc import Rpc, RpcError, RpcUnreachable
+from subak.chain.snapshot import Follower
+from subak.core.canon.json import encode
+from subak.core.nouns import Network, decode
+from subak.explorer.ledger import Ledger, OtherNetwork
+from subak.explorer.statements import TokenFacts, token_of
+from subak.verifier.checking import CannotCheck, known_network
+
+log = logging.getLogger("subak.explorer")
+
+LOOK_S = 1.0
+"""Real seconds between two looks at the chain."""
+PATIENCE_S = 60.0
+"""Real seconds without a good look after which it counts as stuck."""
+RANGES_AT_ONCE = 16
+"""Ranges read in one look, so that pages show progress while a long history is read."""
+
+
+class Following:
+    """Follows a network into an index. Pages read what it knows; it alone writes.
+
+    Whatever fails is kept in ``trouble`` in words and tried again; what was known before stays known, also after a restart.
+    """
+
+    def __init__(self, rpc_url: str, archive_url: str, database: Path) -> None:
+        """Nothing is asked before ``start``."""
+        self.ledger = Ledger(database)
+        """The index."""
+        self.rpc = Rpc(rpc_url)
+        """The chain."""
+        self.rpc_url = rpc_url
+        """Where the chain is."""
+        self.archive_url = archive_url
+        """Where the first archive is; others are those of the network's verifiers."""
+        self.trouble = ""
+        """What went wrong in the last look; empty if nothing did."""
+        self.network: Network | None = None
+        """The network, once archive and chain have told the same."""
+        self.token = TokenFacts("base units", 0)
+        """How amounts are written."""
+        self._archives: list[Archive] = [HttpArchive(archive_url, seconds=30.0)]
+        self._met: tuple[Network, Follower] | None = None
+        self._good_look = time.monotonic()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="following", daemon=True)
+        self._recall()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing went well for a while."""
+        return bool(self.trouble) and time.monotonic() - self._good_look > PATIENCE_S
+
+    def start(self) -> None:
+        """Begin to follow, in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; an unfinished range is read again next time."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=60)
+        self.rpc.close()
+        self.ledger.close()
+
+    def look(self) -> int:
+        """Read what is new; returns how many ranges were. Errors: those of ``known_network`` and ``Ledger.take``."""
+        network, follower = self._met = self._met or self._meet()
+        finals = follower.finalised()
+        trouble: ArchiveError | None = None
+        for archive in self._archives:
+            try:
+                return self.ledger.take(network, archive, finals, RANGES_AT_ONCE)
+            except ArchiveError as error:
+                trouble = trouble or error
+        raise trouble or ArchiveError("there is no archive to read")
+
+    def _meet(self) -> tuple[Network, Follower]:
+        """Learn which network this is, and check it against the chain."""
+        trouble: CannotCheck | None = None
+        for archive in self._archives:
+            try:
+                network = known_network(archive, self.rpc)
+                break
+            except CannotCheck as error:
+                trouble = trouble or error
+        else:
+            raise trouble or CannotCheck("there is no archive to read")
+        self.token = token_of(network, self.rpc)
+        self.ledger.claim(network)
+        self.ledger.note(network_json=encode(network).decode(), symbol=self.token.symbol, decimals=str(self.token.decimals))
+        self._know(network)
+        return network, Follower(self.rpc, network.contracts, network.clock)
+
+    def _recall(self) -> None:
+        known = self.ledger.facts()
+        if "network_json" in known:
+            self._know(decode(known["network_json"].encode(), Network))
+            self.token = TokenFacts(known["symbol"], int(known["decimals"]))
+
+    def _know(self, network: Network) -> None:
+        self.network = network
+        others = [f"{address.rstrip('/')}/archive" for address in network.nodes.verifiers]
+        mine = self.archive_url.rstrip("/")
+        self._archives = [self._archives[0], *(HttpArchive(each, seconds=30.0) for each in others if each != mine)]
+
+    def _follow(self) -> None:
+        wait = 0.0
+        while not self._stopping.wait(wait):
+            wait = LOOK_S
+            try:
+                if self.look() == RANGES_AT_ONCE:
+                    wait = 0.0
+                self.trouble, self._good_look = "", time.monotonic()
+            except (ArchiveError, CannotCheck, OtherNetwork, RpcError, RpcUnreachable) as error:
+                self._say(str(error))
+            except Exception as error:
+                log.exception("following failed; it is tried again")
+                self._say(f"{type(error).__name__}: {error}")
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            log.warning("%s", trouble)
+        self.trouble = trouble

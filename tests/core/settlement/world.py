@@ -1,0 +1,308 @@
+"""Small worlds: Books and states from readable rows, and a tiny kind whose verdicts one can do in the head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from subak.core.canon import ed25519
+from subak.core.canon.entry import RawEntry, Value, cut, pack
+from subak.core.canon.ids import ED25519, signer_id
+from subak.core.canon.segment import frame
+from subak.core.canon.segment import valid as signature_holds
+from subak.core.kind import (
+    ACCEPTED,
+    FIRST_KIND_REASON,
+    Assets,
+    Carried,
+    Column,
+    Context,
+    Field,
+    Judged,
+    Lines,
+    Reason,
+    Rules,
+    Schema,
+    Status,
+)
+from subak.core.nouns import (
+    Address,
+    Attestation,
+    Book,
+    Bootstrap,
+    Contents,
+    Hash,
+    KindPolicy,
+    Policy,
+    Settlement,
+    Snapshot,
+    SnapshotRef,
+    State,
+)
+from subak.core.nouns.snapshot import ASSETS, PAYEES, POOLS
+from subak.core.settlement import POSSESSION, settle
+from subak.core.settlement.money import from_ints, to_ints
+
+HOUR_S: Final = 3600
+EPOCH_S: Final = 24 * HOUR_S
+GRACE_S: Final = HOUR_S
+GENESIS_UNIX_S: Final = 1_500_000_000 // HOUR_S * HOUR_S
+NETWORK: Final = Hash(sha256(b"a small world").digest())
+
+COUNTED_BEFORE, TOO_MANY = FIRST_KIND_REASON, FIRST_KIND_REASON + 1
+
+
+@dataclass(frozen=True)
+class TickRules:
+    """Pays each line its ticks, at most ``rated`` a line; an hour that ends no later than one judged before counts nothing."""
+
+    name: str = "tick"
+    version: int = 1
+
+    @property
+    def schemas(self) -> tuple[Schema, ...]:
+        return (Schema(f"{self.name}.reading", 1, (Field("ticks"),)), Schema(f"{self.name}.pair", 1, (Field("ticks"), Field("tocks"))))
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        return (
+            Reason(COUNTED_BEFORE, "counted_before", Status.ACCEPTED, "this hour was counted before"),
+            Reason(TOO_MANY, "too_many_ticks", Status.REFUSED, "more ticks than rated"),
+        )
+
+    @property
+    def work_units(self) -> tuple[str, ...]:
+        return ("ticks", "tocks")
+
+    @property
+    def carried(self) -> tuple[Carried, ...]:
+        return (Carried("mark_unix_s"),)
+
+    @property
+    def tables(self) -> Mapping[str, tuple[str, ...]]:
+        return {}
+
+    def judge(self, lines: Lines, assets: Assets, carried: Mapping[str, Column], context: Context) -> Judged:
+        mark = carried["mark_unix_s"].copy()
+        reasons = np.zeros(lines.present.shape, np.uint8)
+        work = {unit: np.zeros(lines.present.shape, np.int64) for unit in self.work_units}
+        for k, present in enumerate(lines.present):
+            end, ticks, tocks = lines.end_unix_s[k], lines.fields["ticks"][k], lines.fields["tocks"][k]
+            many = np.maximum(ticks, tocks) > assets.rated
+            before = end <= mark
+            reasons[k] = np.where(before, COUNTED_BEFORE, np.where(many, TOO_MANY, ACCEPTED))
+            counted = present & ~before & ~many
+            work["ticks"][k], work["tocks"][k] = np.where(counted, ticks, 0), np.where(counted, tocks, 0)
+            mark = np.where(present & ~before, end, mark)
+        return Judged(reasons, work, {"mark_unix_s": mark})
+
+    def price(self, work: Mapping[str, Column], context: Context) -> Mapping[str, Column]:
+        return {"bootstrap": work["ticks"]}
+
+
+TICK: Final = TickRules()
+TOCK: Final = TickRules("tock")
+"""The same law under another name."""
+KINDS: Final[Mapping[str, Rules]] = {"tick": TICK}
+READING, PAIR = TICK.schemas
+
+
+@dataclass(frozen=True)
+class Device:
+    """An asset, its owner and who shares its earnings. A payee whose name starts with ``site`` is a site."""
+
+    name: str
+    owner: str = ""
+    payees: Mapping[str, int] = field(default_factory=dict)
+    kind: str = "tick"
+    rated: int = 1000
+    attested: bool = True
+    held: bool = True
+    """Its device signs, under sequence 0, that its owner holds it; in every Book of it."""
+    key: str = ""
+    """Seed of its present key; its name if empty."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """An Entry: rows of values, an hour each, from ``hour`` of the epoch on."""
+
+    asset: str
+    sequence: int
+    rows: Sequence[Value | Sequence[Value]]
+    hour: int = 0
+    interval_s: int = HOUR_S
+    schema: Schema = READING
+    valid: bool | None = True
+    """What the Book says of the signature; None to sign it and look."""
+    key: str = ""
+    """Seed of the key that signs; the asset's name if empty."""
+    start_unix_s: int | None = None
+    """In place of ``hour``."""
+
+
+def asset_of(name: str) -> bytes:
+    """Ids sort by name."""
+    return name.encode().ljust(32, b"\x01")
+
+
+def account_of(name: str) -> bytes:
+    return name.encode().ljust(20, b"\x01")
+
+
+def seed_of(name: str) -> bytes:
+    return sha256(name.encode()).digest()
+
+
+def held(asset: str, owner: str = "", sequence: int = 0, **changes: Any) -> Said:
+    """The device's word on who holds it."""
+    return Said(asset, sequence, [account_of(owner or f"{asset}'s owner")], interval_s=0, schema=POSSESSION, **changes)
+
+
+def book(
+    devices: Sequence[Device],
+    said: Sequence[Said] = (),
+    *,
+    epoch: int = 0,
+    budgets: Mapping[str, int] | None = None,
+    escrow_epochs: int = 0,
+    late_epochs: int = 7,
+    kinds: Mapping[str, Rules] = KINDS,
+) -> Book:
+    """The Book of an epoch in which ``said`` was listed in this order, after what ``Device.held`` adds."""
+    first = GENESIS_UNIX_S + epoch * EPOCH_S
+    snapshot = _snapshot(devices, {"tick": 1000} if budgets is None else budgets)
+    listed = [held(device.name, _owner(device), key=device.key) for device in devices if device.held] + list(said)
+    contents = Contents(
+        network=NETWORK,
+        epoch=epoch,
+        first_unix_s=first,
+        end_unix_s=first + EPOCH_S,
+        close_unix_s=first + EPOCH_S + GRACE_S,
+        policy=NETWORK,
+        snapshot=SnapshotRef(epoch, NETWORK, NETWORK),
+        segments=(),
+        heads=(),
+    )
+    policy = Policy(
+        version=1,
+        late_epochs=late_epochs,
+        kinds={name: KindPolicy(rules.version, NETWORK, {}, {}) for name, rules in kinds.items()},
+        bootstrap=Bootstrap(
+            escrow_epochs,
+            tuple(Attestation(Address(bytes(20)), Hash(asset_of(each.name)), first + EPOCH_S) for each in devices if each.attested),
+        ),
+    )
+    return Book(contents, policy, {}, snapshot, _entries(listed, first, snapshot))
+
+
+def settled(books: Sequence[Book], before: State | None = None, kinds: Mapping[str, Rules] = KINDS) -> list[Settlement]:
+    """The Books one after another, the state handed on."""
+    found: list[Settlement] = []
+    for each in books:
+        found.append(settle(each, found[-1].state if found else before or State.genesis(), kinds))
+    return found
+
+
+def paid(state: State) -> dict[str, int]:
+    """Running totals by the account's name."""
+    return _by_name(state.accounts, "account", "rewards")
+
+
+def earned(state: State) -> dict[str, int]:
+    """Running totals by the asset's name."""
+    return _by_name(state.assets, "asset", "rewards")
+
+
+def dust(state: State) -> dict[str, int]:
+    return dict(zip(state.pools["pool"].to_list(), to_ints(state.pools["dust"]), strict=True))
+
+
+def minted(state: State) -> int:
+    return to_ints(state.totals["rewards"])[0]
+
+
+def owed(state: State) -> int:
+    """Accounts, escrow and dust."""
+    return sum(sum(to_ints(column)) for column in (state.accounts["rewards"], state.escrow["rewards"], state.pools["dust"]))
+
+
+def verdicts(settlement: Settlement) -> list[tuple[str, int, list[int], list[int]]]:
+    """Asset's name, sequence, codes and accepted work of each Entry, in Book order, without what ``Device.held`` added."""
+    table = settlement.verdicts.filter(pl.col("schema") != POSSESSION.name)
+    rows = table.select("asset", "sequence", "reasons", "accepted").iter_rows()
+    return [(_name(asset), sequence, list(codes), list(accepted)) for asset, sequence, codes, accepted in rows]
+
+
+def _by_name(table: pl.DataFrame, key: str, money: str) -> dict[str, int]:
+    return dict(zip(map(_name, table[key].to_list()), to_ints(table[money]), strict=True))
+
+
+def _name(padded: bytes) -> str:
+    return padded.rstrip(b"\x01").decode()
+
+
+def _owner(device: Device) -> str:
+    return device.owner or f"{device.name}'s owner"
+
+
+def _snapshot(devices: Sequence[Device], budgets: Mapping[str, int]) -> Snapshot:
+    devices = sorted(devices, key=lambda each: asset_of(each.name))
+    is_site = [each.name.startswith("site") for each in devices]
+    keys = [b"" if site else ed25519.public_key(seed_of(each.key or each.name)) for each, site in zip(devices, is_site, strict=True)]
+    payees = [(asset_of(each.name), _payee(name), parts) for each in devices for name, parts in each.payees.items()]
+    return Snapshot(
+        assets=pl.DataFrame(
+            {
+                "asset": [asset_of(each.name) for each in devices],
+                "kind": ["" if site else each.kind for each, site in zip(devices, is_site, strict=True)],
+                "curve": [ED25519] * len(devices),
+                "key": keys,
+                "owner": [account_of(_owner(each)) for each in devices],
+                "cell": [7] * len(devices),
+                "rated": [each.rated for each in devices],
+            },
+            schema=pl.Schema(ASSETS),
+        ),
+        payees=pl.DataFrame(payees, schema=pl.Schema(PAYEES), orient="row"),
+        pools=pl.DataFrame(
+            {"pool": sorted(budgets), "budget": from_ints([budgets[pool] for pool in sorted(budgets)])}, schema=pl.Schema(POOLS)
+        ),
+    )
+
+
+def _payee(name: str) -> bytes:
+    return asset_of(name) if name.startswith("site") else bytes(12) + account_of(name)
+
+
+def _entries(said: Sequence[Said], first_unix_s: int, snapshot: Snapshot) -> dict[str, pl.DataFrame]:
+    entries: dict[str, pl.DataFrame] = {}
+    for schema in {each.schema.name: each.schema for each in said}.values():
+        order = [place for place, each in enumerate(said) if each.schema.name == schema.name]
+        table = frame([_raw(said[place], first_unix_s) for place in order], schema)
+        holds = signature_holds(table, schema, NETWORK, snapshot.assets)
+        says = [said[place].valid for place in order]
+        valid = [bool(found) if said_valid is None else said_valid for found, said_valid in zip(holds, says, strict=True)]
+        entries[schema.name] = table.with_columns(pl.Series("order", order, dtype=pl.UInt64), pl.Series("valid", valid, dtype=pl.Boolean))
+    return entries
+
+
+def _raw(said: Said, first_unix_s: int) -> RawEntry:
+    seed = seed_of(said.key or said.asset)
+    signed = pack(
+        network=NETWORK,
+        schema=said.schema,
+        subject=asset_of(said.asset),
+        signer=signer_id(ED25519, ed25519.public_key(seed)),
+        sequence=said.sequence,
+        start_unix_s=first_unix_s + said.hour * HOUR_S if said.start_unix_s is None else said.start_unix_s,
+        interval_seconds=said.interval_s,
+        rows=[row if isinstance(row, Sequence) and not isinstance(row, bytes) else (row,) for row in said.rows],
+    )
+    (raw,) = cut(signed + (ed25519.sign(seed, signed) if said.valid is None else bytes(64)))
+    return raw

@@ -1,0 +1,1 @@
+"""Whole networks, run as a person would run them."""

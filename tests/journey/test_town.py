@@ -1,0 +1,220 @@
+"""One network through everything: from a meter's register to a token in an owner's account, with processes dying on the way."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import pytest
+
+from subak.archive.books import read_contents, read_state
+from subak.archive.store import HttpArchive
+from subak.archive.tables import read_tables
+from subak.chain.deploy import contract
+from subak.core.settlement.money import to_ints
+from tests.journey.running import Running
+
+DISHONEST_HOMES = (7, 9)
+NIGHT, PHYSICS = "at_night", ("over_nameplate", "over_clear_sky")
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with Running(tmp_path_factory.mktemp("town")) as running:
+        yield running
+
+
+def asset_of(town: Running, home: int) -> str:
+    """Asset id of a home, from the host's own file."""
+    import tomllib
+
+    devices = tomllib.loads((town.folder / "hosts" / "host.toml").read_text())["devices"]
+    return next(str(device["asset"]) for device in devices if device["key"].endswith(f"device-{home:02}.key"))
+
+
+def owner_of(town: Running, home: int) -> str:
+    import tomllib
+
+    devices = tomllib.loads((town.folder / "hosts" / "host.toml").read_text())["devices"]
+    return next(str(device["owner"]) for device in devices if device["key"].endswith(f"device-{home:02}.key"))
+
+
+def test_the_first_epoch_is_settled_and_paid_within_a_minute(town: Running) -> None:
+    event = town.epoch(0)
+    assert event["accepted"] > 200
+    assert int(event["paid"]) > 0
+    assert town.began + 60 > __import__("time").monotonic()
+
+
+def test_an_outsider_recomputes_the_same_root(town: Running) -> None:
+    event = town.epoch(0)
+    result = town.ask("check", "0")
+    assert result["same"]
+    assert next(fact["recomputed"] for fact in result["facts"] if fact["name"] == "root") == event["root"]
+
+
+def test_balances_on_chain_equal_the_statement_to_the_unit(town: Running) -> None:
+    town.epoch(0)
+    token = contract(town.rpc, town.network.contracts, "Token")
+    final = town.finals()[0]
+    state = read_state(HttpArchive(town.ready["archive"]), final.state_root)
+    totals = dict(zip(state.accounts["account"].to_list(), to_ints(state.accounts["rewards"]), strict=True))
+    assert len(totals) == 10
+    block = final.block + 8
+    for home in (1, 2, 3, *DISHONEST_HOMES):
+        owner = bytes.fromhex(owner_of(town, home)[2:])
+        balances = {token.call("balanceOf", owner), token.call("balanceOf", owner, block=min(block, town.rpc.block("latest").number))}
+        assert totals[owner] in balances, f"home {home}: statement {totals[owner]}, chain {balances}"
+
+
+def test_what_was_minted_is_growth_and_dust_and_within_the_budget(town: Running) -> None:
+    town.epoch(1)
+    archive = HttpArchive(town.ready["archive"])
+    minter = contract(town.rpc, town.network.contracts, "Minter")
+    minted_before = 0
+    for final in town.finals():
+        state = read_state(archive, final.state_root)
+        held = sum(to_ints(state.accounts["rewards"])) + sum(to_ints(state.escrow["rewards"])) + sum(to_ints(state.pools["dust"]))
+        assert held == final.rewards
+        assert final.rewards - minted_before <= minter.call("scheduled", final.first, final.last)
+        minted_before = final.rewards
+
+
+def test_every_caught_interval_is_refused_with_its_reason_in_statement_page_and_public_log(town: Running) -> None:
+    town.epoch(1)
+    archive = HttpArchive(town.ready["archive"])
+    final = town.finals()[1]
+    verdicts = read_tables(archive, "verdicts", final.verdicts_hash)[str(final.last)]
+    cheats = {bytes.fromhex(asset_of(town, home)[2:]) for home in DISHONEST_HOMES}
+    refused = 0
+    for asset, schema, reasons, accepted in verdicts.select("asset", "schema", "reasons", "accepted").iter_rows():
+        for code, units in zip(reasons, accepted, strict=True):
+            if code >= 64 and asset not in cheats and schema == "energy.reading":
+                assert code in (64, 65, 66), f"an honest home's line has code {code}"  # baseline, already counted, spans a gap
+            if code > 70:
+                refused += 1
+                assert units == 0
+                assert asset in cheats
+    assert refused > 10
+
+    night = asset_of(town, 7)
+    told = town.ask("statement", night)
+    assert "night" in json.dumps(told)
+    assert "dark" in town.run("statement", night, "--archive", town.ready["archive"], "--rpc", town.ready["rpc"]).stdout or "night" in json.dumps(told)
+    page = _page_with(f"{town.ready['explorer']}/assets/{night}", "at_night")
+    assert page
+
+
+def _page_with(url: str, words: str) -> str:
+    """The page, once the explorer has read the epoch."""
+    import time
+
+    deadline = time.monotonic() + 30
+    while True:
+        text = httpx.get(url, follow_redirects=True).text
+        if words in text or time.monotonic() > deadline:
+            assert words in text, text[:2000]
+            return text
+        time.sleep(0.2)
+
+
+def test_anyone_reads_the_public_log_with_duckdb(town: Running) -> None:
+    town.epoch(0)
+    archive = town.folder / "verifier-0" / "archive"
+    count = duckdb.sql(f"select count(*) from read_parquet('{archive}/entries/energy.reading/*.parquet')").fetchall()[0][0]
+    assert count >= 200
+    accounts = archive / "state" / town.finals()[0].state_root.hex() / "accounts.parquet"
+    rewards = duckdb.sql(f"select sum(rewards) from read_parquet('{accounts}')").fetchall()[0][0]
+    assert Decimal(rewards) > 0
+
+
+def test_openzeppelin_loads_and_verifies_the_exported_tree(town: Running, tmp_path: Path) -> None:
+    event = town.epoch(0)
+    leaves = tmp_path / "leaves.json"
+    told = town.ask("epoch", "export", "0", "--leaves", str(leaves))
+    script = """
+    const { StandardMerkleTree } = require('@openzeppelin/merkle-tree');
+    const tree = StandardMerkleTree.load(JSON.parse(require('fs').readFileSync(process.argv[1])));
+    tree.validate();
+    for (const [i, v] of tree.entries()) if (!StandardMerkleTree.verify(tree.root, tree.leafEncoding, v, tree.getProof(i))) process.exit(3);
+    console.log(tree.root);
+    """
+    done = subprocess.run(["node", "-e", script, str(leaves)], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == told["root"] == event["root"]
+
+
+def test_a_killed_verifier_loses_nothing_that_it_acknowledged(town: Running) -> None:
+    town.epoch(0)
+    town.send_signal("verifier-1", signal.SIGKILL)
+    town.epoch(1)
+    town.send_signal("verifier-2", signal.SIGKILL)
+    event = town.epoch(2)
+    assert event["accepted"] > 200
+    _nothing_missing(town, upto=1)
+
+
+def test_a_killed_chain_resumes_with_its_state_and_its_clock(town: Running) -> None:
+    town.epoch(2)
+    before = town.rpc.block("latest")
+    town.send_signal("chain", signal.SIGKILL)
+    event = town.epoch(3)
+    assert event["accepted"] > 200
+    after = town.rpc.block("latest")
+    assert before.timestamp < after.timestamp < before.timestamp + 7 * 86_400, "the clock jumped"
+    assert town.ask("check", "3")["same"]
+
+
+def test_a_silent_leads_turn_is_taken_over(town: Running) -> None:
+    """The lead of epoch 5's first attempt is stopped, not killed: it is there and says nothing."""
+    town.epoch(4)
+    lead = f"verifier-{5 % 3}"
+    town.send_signal(lead, signal.SIGSTOP)
+    try:
+        event = town.epoch(5)
+    finally:
+        town.send_signal(lead, signal.SIGCONT)
+    assert event["accepted"] > 200
+    final = next(final for final in town.finals() if final.first <= 5 <= final.last)
+    assert final.attempt >= 1
+
+
+def test_hosts_let_go_of_what_final_books_list(town: Running) -> None:
+    town.epoch(5)
+    with sqlite3.connect(f"file:{town.folder}/hosts/outbox.sqlite?mode=ro", uri=True) as outbox:
+        kept, highest = outbox.execute("SELECT count(*), max(sequence) FROM entries").fetchone()
+    assert kept < 10 * highest / 2, "the outbox keeps what it no longer needs"
+
+
+def test_a_stopped_network_resumes_from_its_folder(town: Running) -> None:
+    town.epoch(5)
+    assert town.stop() == 0
+    shown = {each["epoch"] for each in town.epochs}
+    with Running(town.folder, "--epochs", str(max(shown) + 2)) as again:
+        assert again.network.id == town.network.id
+        event: dict[str, Any] = again.epoch(max(shown) + 1)
+        assert event["accepted"] > 200
+        _nothing_missing(again, upto=max(shown))
+
+
+def _nothing_missing(town: Running, upto: int) -> None:
+    """Every sequence that a device used is listed in a final Book, without a hole, up to the last listed one."""
+    archive = HttpArchive(town.ready["archive"])
+    listed: dict[bytes, set[int]] = {}
+    for final in town.finals():
+        for table in read_tables(archive, "verdicts", final.verdicts_hash).values():
+            for asset, sequence in table.select("asset", "sequence").iter_rows():
+                listed.setdefault(asset, set()).add(sequence)
+        for book_hash in final.book_hashes:
+            assert read_contents(archive, book_hash).segments
+    assert len(listed) == 10
+    for asset, sequences in listed.items():
+        assert sequences == set(range(max(sequences) + 1)), f"{asset.hex()} lacks {set(range(max(sequences) + 1)) - sequences}"
+        assert max(sequences) >= 24 * upto

@@ -141,18 +141,21 @@ def test_only_what_a_cut_holds_is_forgotten(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_nothing_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = EntryLog(tmp_path)
     every = fill(log, [1])
-    real = os.write
+    real = os.writev
 
-    def short(handle: int, data: bytes) -> int:
-        if len(data) < 100:
-            raise OSError(28, "No space left on device")
-        return real(handle, data[:130])
+    def full(handle: int, data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    def short(handle: int, data: tuple[bytes, bytes]) -> int:
+        return real(handle, [data[0], data[1][:130]])
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", short)
+        patch.setattr(os, "writev", short)
+        every += fill(log, [1])
+        patch.setattr(os, "write", full)
         with pytest.raises(LogBroken, match="No space left"):
-            log.append([raw(1, 1)], 0)
-    assert log.position == 1
+            log.append([raw(1, 2)], 0)
+    assert log.position == 2
     every += fill(log, [1])
     assert contents(log) == every
     log.close()

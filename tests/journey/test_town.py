@@ -6,6 +6,8 @@ import json
 import signal
 import sqlite3
 import subprocess
+import time
+import tomllib
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +22,8 @@ from subak.archive.store import HttpArchive
 from subak.archive.tables import read_tables
 from subak.chain.deploy import contract
 from subak.core.settlement.money import to_ints
-from tests.journey.running import Running
+
+from .running import Running
 
 DISHONEST_HOMES = (7, 9)
 NIGHT, PHYSICS = "at_night", ("over_nameplate", "over_clear_sky")
@@ -34,24 +37,20 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def asset_of(town: Running, home: int) -> str:
     """Asset id of a home, from the host's own file."""
-    import tomllib
-
     devices = tomllib.loads((town.folder / "hosts" / "host.toml").read_text())["devices"]
     return next(str(device["asset"]) for device in devices if device["key"].endswith(f"device-{home:02}.key"))
 
 
 def owner_of(town: Running, home: int) -> str:
-    import tomllib
-
     devices = tomllib.loads((town.folder / "hosts" / "host.toml").read_text())["devices"]
     return next(str(device["owner"]) for device in devices if device["key"].endswith(f"device-{home:02}.key"))
 
 
 def test_the_first_epoch_is_settled_and_paid_within_a_minute(town: Running) -> None:
     event = town.epoch(0)
-    assert event["accepted"] > 200
+    assert event["accepted"] > 150
     assert int(event["paid"]) > 0
-    assert town.began + 60 > __import__("time").monotonic()
+    assert town.began + 60 > time.monotonic()
 
 
 def test_an_outsider_recomputes_the_same_root(town: Running) -> None:
@@ -108,15 +107,14 @@ def test_every_caught_interval_is_refused_with_its_reason_in_statement_page_and_
     night = asset_of(town, 7)
     told = town.ask("statement", night)
     assert "night" in json.dumps(told)
-    assert "dark" in town.run("statement", night, "--archive", town.ready["archive"], "--rpc", town.ready["rpc"]).stdout or "night" in json.dumps(told)
-    page = _page_with(f"{town.ready['explorer']}/assets/{night}", "at_night")
-    assert page
+    words = town.run("statement", night, "--archive", town.ready["archive"], "--rpc", town.ready["rpc"]).stdout
+    assert "refused" in words
+    assert "though the sun was down" in words, words
+    assert "refused" in _page_with(f"{town.ready['explorer']}/assets/{night}.json", "at_night")
 
 
 def _page_with(url: str, words: str) -> str:
     """The page, once the explorer has read the epoch."""
-    import time
-
     deadline = time.monotonic() + 30
     while True:
         text = httpx.get(url, follow_redirects=True).text
@@ -129,11 +127,10 @@ def _page_with(url: str, words: str) -> str:
 def test_anyone_reads_the_public_log_with_duckdb(town: Running) -> None:
     town.epoch(0)
     archive = town.folder / "verifier-0" / "archive"
-    count = duckdb.sql(f"select count(*) from read_parquet('{archive}/entries/energy.reading/*.parquet')").fetchall()[0][0]
-    assert count >= 200
-    accounts = archive / "state" / town.finals()[0].state_root.hex() / "accounts.parquet"
-    rewards = duckdb.sql(f"select sum(rewards) from read_parquet('{accounts}')").fetchall()[0][0]
-    assert Decimal(rewards) > 0
+    readings = duckdb.read_parquet(f"{archive}/entries/energy.reading/*.parquet")
+    assert readings.count("sequence").fetchall()[0][0] >= 200
+    accounts = duckdb.read_parquet(str(archive / "state" / town.finals()[0].state_root.hex() / "accounts.parquet"))
+    assert Decimal(accounts.sum("rewards").fetchall()[0][0]) == int(town.epoch(0)["paid"])
 
 
 def test_openzeppelin_loads_and_verifies_the_exported_tree(town: Running, tmp_path: Path) -> None:
@@ -157,7 +154,7 @@ def test_a_killed_verifier_loses_nothing_that_it_acknowledged(town: Running) -> 
     town.epoch(1)
     town.send_signal("verifier-2", signal.SIGKILL)
     event = town.epoch(2)
-    assert event["accepted"] > 200
+    assert event["accepted"] > 150
     _nothing_missing(town, upto=1)
 
 
@@ -166,7 +163,7 @@ def test_a_killed_chain_resumes_with_its_state_and_its_clock(town: Running) -> N
     before = town.rpc.block("latest")
     town.send_signal("chain", signal.SIGKILL)
     event = town.epoch(3)
-    assert event["accepted"] > 200
+    assert event["accepted"] > 150
     after = town.rpc.block("latest")
     assert before.timestamp < after.timestamp < before.timestamp + 7 * 86_400, "the clock jumped"
     assert town.ask("check", "3")["same"]
@@ -181,7 +178,7 @@ def test_a_silent_leads_turn_is_taken_over(town: Running) -> None:
         event = town.epoch(5)
     finally:
         town.send_signal(lead, signal.SIGCONT)
-    assert event["accepted"] > 200
+    assert event["accepted"] > 150
     final = next(final for final in town.finals() if final.first <= 5 <= final.last)
     assert final.attempt >= 1
 
@@ -200,7 +197,7 @@ def test_a_stopped_network_resumes_from_its_folder(town: Running) -> None:
     with Running(town.folder, "--epochs", str(max(shown) + 2)) as again:
         assert again.network.id == town.network.id
         event: dict[str, Any] = again.epoch(max(shown) + 1)
-        assert event["accepted"] > 200
+        assert event["accepted"] > 150
         _nothing_missing(again, upto=max(shown))
 
 

@@ -141,18 +141,21 @@ class EntryLog:
 
         Errors: ValueError for no Entries or over 1 MiB of them; LogBroken. After an error nothing of it is in the log.
         """
-        body = b"".join(entries)
-        if not entries or len(body) > MAX_RECORD_BYTES:
-            raise ValueError(f"a record of {len(entries)} Entries and {len(body)} bytes: at least one, at most {MAX_RECORD_BYTES} bytes")
-        record = _frame(received_unix_s, body)
+        return self.append_batch(b"".join(entries), len(entries), received_unix_s)
+
+    def append_batch(self, batch: bytes, count: int, received_unix_s: int) -> int:
+        """The same for ``count`` Entries that stand one after another in ``batch``."""
+        if count < 1 or len(batch) > MAX_RECORD_BYTES:
+            raise ValueError(f"a record of {count} Entries and {len(batch)} bytes: at least one, at most {MAX_RECORD_BYTES} bytes")
+        head = _head(received_unix_s, batch)
         if self._size >= self._max_file_bytes:
             self._rotate(self._max_file_bytes)
         with self._lock:
             self._check()
             position, offset = self._end, self._size
-            self._write(record)
+            self._write(head, batch)
             self._index[self._files[-1]].add(position, offset)
-            self._end += len(entries)
+            self._end += count
             return position
 
     def sync(self) -> int:
@@ -278,18 +281,20 @@ class EntryLog:
                 raise LogBroken(self._broken) from error
             self._durable = end
 
-    def _write(self, data: bytes) -> None:
-        written = 0
+    def _write(self, head: bytes, body: bytes) -> None:
         try:
-            while written < len(data):
-                written += os.write(self._file, data[written:])
+            written = os.writev(self._file, (head, body))
+            if written < len(head) + len(body):
+                rest = (head + body)[written:]
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
         except OSError as error:
             try:
                 os.ftruncate(self._file, self._size)
             except OSError:
                 self._broken = f"write to {self._path(self._files[-1])}: {error}"
             raise LogBroken(f"write to {self._path(self._files[-1])}: {error}") from error
-        self._size += len(data)
+        self._size += len(head) + len(body)
 
     def _read(self, start: int, after: int, first: int) -> Iterator[Record]:
         """Records of the file that holds positions ``start`` up to ``after``, from the one that holds ``first`` on."""
@@ -341,9 +346,9 @@ def _read_frame(file: BinaryIO) -> tuple[int, bytes] | None:
     return next(_frames(head + file.read(min(length, MAX_RECORD_BYTES))), None)
 
 
-def _frame(received_unix_s: int, body: bytes) -> bytes:
-    checked = struct.pack(">Q", received_unix_s) + body
-    return struct.pack(">II", len(body), zlib.crc32(checked)) + checked
+def _head(received_unix_s: int, body: bytes) -> bytes:
+    received = received_unix_s.to_bytes(8, "big")
+    return struct.pack(">II", len(body), zlib.crc32(body, zlib.crc32(received))) + received
 
 
 def _frames(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -383,7 +388,8 @@ def _read_cuts(path: Path) -> list[Cut]:
 def _append_cut(path: Path, made: Cut) -> None:
     handle = _open(path)
     try:
-        os.write(handle, _frame(0, _CUT.pack(made.epoch, made.first, made.end)))
+        body = _CUT.pack(made.epoch, made.first, made.end)
+        os.write(handle, _head(0, body) + body)
         os.fsync(handle)
     finally:
         os.close(handle)

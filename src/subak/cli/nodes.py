@@ -6,18 +6,26 @@ import asyncio
 import contextlib
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from subak.verifier.service import Service
 
 
 def run_verifier(network_file: Path, folder: Path, key: Path, address: str, port: int) -> None:
     """A verifier behind uvicorn."""
-    import uvicorn
-
     from subak.chain.accounts import Account
     from subak.chain.network_file import load_network
     from subak.verifier.service import make_service
 
+    serve_verifier(make_service(load_network(network_file), folder, Account.load(key)), address, port)
+
+
+def serve_verifier(service: Service, address: str, port: int) -> None:
+    """Serve until stopped."""
+    import uvicorn
+
     _log_to_stderr()
-    service = make_service(load_network(network_file), folder, Account.load(key))
     uvicorn.run(
         service,
         host=address,

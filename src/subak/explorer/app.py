@@ -155,8 +155,9 @@ class _Pages:
     def refusals(self, request: Request) -> Facts:
         asset, reason = (request.query_params.get(name, "").strip()[:100] for name in ("asset", "reason"))
         number, size = _asked(request)
-        page = self._ledger.refusals(asset=asset.lower(), reason=reason, number=number, size=size)
-        return {"refusals": _paged(page, request), "asset": asset, "reason": reason, "reasons": self._ledger.reasons()}
+        epoch = _whole(request.query_params.get("epoch", ""))
+        page = self._ledger.refusals(asset=asset.lower(), reason=reason, epoch=epoch, number=number, size=size)
+        return {"refusals": _paged(page, request), "asset": asset, "reason": reason, "epoch": epoch, "reasons": self._ledger.reasons()}
 
     def about(self, request: Request) -> Facts:
         totals = self._ledger.totals()
@@ -281,11 +282,13 @@ def _network_facts(network: Network, following: Following) -> Facts:
 
 def _asked(request: Request) -> tuple[int, int]:
     """Which page, and how many rows on it; whatever cannot be understood is page 1 of 50."""
-    values = []
-    for name, otherwise, most in (("page", 1, 10**6), ("size", 50, MAX_PAGE)):
-        text = request.query_params.get(name, "")
-        values.append(min(most, max(1, int(text))) if text.isascii() and text.isdecimal() and len(text) < 10 else otherwise)
-    return values[0], values[1]
+    number, size = (_whole(request.query_params.get(name, "")) for name in ("page", "size"))
+    return max(1, number or 1), min(MAX_PAGE, max(1, size or 50))
+
+
+def _whole(text: str) -> int | None:
+    """A number below 10^9 that a query gives, or None if it gives none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def _paged(page: Page, request: Request) -> Facts:
@@ -308,7 +311,7 @@ def _is_hex(text: str, length: int) -> bool:
 
 def _short(text: str) -> str:
     """An id as people compare them; the whole one stands beside or behind it."""
-    return f"{text[:8]}…{text[-6:]}" if len(text) > 20 else text
+    return f"{text[:6]}…{text[-4:]}" if len(text) > 20 else text
 
 
 def _digits(base_units: str | int, decimals: int) -> Markup:

@@ -18,6 +18,7 @@ from subak.verifier.checking import known_network
 
 MOST_SPANS = 6
 """Time spans that a sentence names before it says how many more there are."""
+_ACCOUNT_LETTERS = len("0x") + 40
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,18 @@ class Wallet:
     """Taken on chain ever, in base units; None if the chain did not answer."""
     balance: str | None
     """The account's token balance, in base units; None if the chain did not answer."""
+    parts: int
+    """Its part of the asset's earnings …"""
+    of_parts: int
+    """… of so many."""
+
+
+@dataclass(frozen=True)
+class SitePart:
+    """A site that is paid: what it gets goes on to its own payees."""
+
+    site: str
+    """Its id, 0x hex."""
     parts: int
     """Its part of the asset's earnings …"""
     of_parts: int
@@ -135,7 +148,9 @@ class Statement:
     epochs: tuple[EpochStatement, ...]
     """Epoch by epoch, in order; perhaps only the newest."""
     wallets: tuple[Wallet, ...]
-    """Who is paid."""
+    """Accounts that are paid."""
+    sites: tuple[SitePart, ...]
+    """Sites that are paid and pay their own payees."""
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: plain values, amounts as text in base units; and the words, by epoch and of the totals."""
@@ -174,6 +189,7 @@ def tell(facts: AssetFacts, token: TokenFacts, network: Network, rpc: Rpc | None
     for line in facts.refusals:
         spans.setdefault((line["epoch"], line["reason"]), []).append((line["start_unix_s"], line["end_unix_s"]))
     rated_unit, unit_words = unit_words_of(row["kind"])
+    wallets, sites = _payees(facts, network, rpc)
     return Statement(
         asset=row["id"],
         kind=row["kind"],
@@ -193,7 +209,8 @@ def tell(facts: AssetFacts, token: TokenFacts, network: Network, rpc: Rpc | None
         rewards=row["rewards"],
         waiting=row["waiting"],
         epochs=tuple(_epoch(part, reasons.get(part["epoch"], []), spans) for part in facts.epochs),
-        wallets=_wallets(facts, network, rpc),
+        wallets=wallets,
+        sites=sites,
     )
 
 
@@ -245,6 +262,8 @@ def totals_in_words(statement: Statement) -> list[str]:
     for each in statement.wallets:
         share = "" if each.parts == each.of_parts else f", which has {each.parts} of {each.of_parts} parts of it"
         lines.append(f"Paid to {each.account}{share}: {_wallet_in_words(each, token)}")
+    for part in statement.sites:
+        lines.append(f"Paid to the site {part.site}, which has {part.parts} of {part.of_parts} parts of it and pays its own payees.")
     return lines
 
 
@@ -313,8 +332,10 @@ def span(start: int, end: int) -> str:
         return f"{start} to {end} (Unix seconds)"
     if end - start == 86_400 and first.hour == first.minute == first.second == 0:
         return f"{first.day} {first:%B %Y}"
-    if first.date() == last.date():
-        return f"{first.day} {first:%B %Y, %H:%M}–{last:%H:%M} UTC"
+    if start == end:
+        return f"{moment(start)} UTC"
+    if end - start < 86_400:
+        return f"{moment(start)}–{last:%H:%M} UTC"
     year = "" if first.year == last.year else f" {last.year}"
     return f"{first.day} {first:%B %Y %H:%M} to {last.day} {last:%B}{year} {last:%H:%M} UTC"
 
@@ -389,9 +410,11 @@ def _joined(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(joined)
 
 
-def _wallets(facts: AssetFacts, network: Network, rpc: Rpc | None) -> tuple[Wallet, ...]:
-    """Who is paid for an asset: its payees, or its owner if it names none. A site as payee stands without a wallet of its own."""
+def _payees(facts: AssetFacts, network: Network, rpc: Rpc | None) -> tuple[tuple[Wallet, ...], tuple[SitePart, ...]]:
+    """Who is paid for an asset: its payees, or its owner if it names none."""
     shares = [(each["payee"], each["parts"]) for each in facts.asset["payees"]] or [(facts.asset["owner"], 1)]
     every = sum(parts for _, parts in shares)
-    of_accounts = [(payee, parts) for payee, parts in shares if len(payee) == len("0x") + 40]
-    return tuple(Wallet(payee, facts.accounts.get(payee, "0"), *wallet(network, rpc, payee), parts, every) for payee, parts in of_accounts)
+    accounts = [(payee, parts) for payee, parts in shares if len(payee) == _ACCOUNT_LETTERS]
+    wallets = (Wallet(payee, facts.accounts.get(payee, "0"), *wallet(network, rpc, payee), parts, every) for payee, parts in accounts)
+    sites = (SitePart(payee, parts, every) for payee, parts in shares if len(payee) != _ACCOUNT_LETTERS)
+    return tuple(wallets), tuple(sites)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,10 @@ log = logging.getLogger("subak.host")
 ENOUGH_WITNESSES = 2
 """An Entry leaves the outbox when this many verifiers (or all, if there are fewer) saw it in a final Book."""
 SLOWEST_RETRY_SECONDS = 5.0
-CLOCK_TIMEOUT_SECONDS = 0.5
-CLOCK_SECONDS = 0.25
-"""How old, in real seconds, an answer about the time may be while nothing is read."""
-FRESH_SECONDS = 0.05
-"""And around a read: a clock that stopped with its chain must not put a reading into the wrong interval."""
+STALE_SECONDS = 1.0
+"""Answers about the time older than this, against the newest one, do not count."""
+FASTEST_POLL_SECONDS = 0.05
+SLOWEST_POLL_SECONDS = 10.0
 FOR_GOOD = frozenset(
     {"malformed", "wrong_network", "wrong_shape", "wrong_kind", "bad_signature", "bad_interval", "too_late", "conflicting_sequence"}
 )
@@ -53,35 +52,42 @@ class Device:
 class HostClock:
     """Network time as most verifiers tell it, carried on between answers."""
 
-    def __init__(self, ask: Callable[[], Awaitable[Sequence[tuple[float, int]]]], elapsed: Callable[[], float]) -> None:
-        """``ask`` gives each answering verifier's (network time, speed); ``elapsed`` is a clock of real seconds."""
-        self._ask, self._elapsed = ask, elapsed
-        self._unix_s = 0.0
-        self._at = float("-inf")
-        self._speed = 1
-        self._asking = asyncio.Lock()
+    def __init__(self, elapsed: Callable[[], float]) -> None:
+        """``elapsed``: real seconds that never jump."""
+        self.elapsed = elapsed
+        self._told: dict[str, tuple[float, float, int]] = {}
+        self._news = asyncio.Condition()
 
-    async def sync(self, fresh_seconds: float) -> None:
-        """Ask again unless the last answer is at most so old. Waits until somebody answers."""
-        async with self._asking:
-            while self._elapsed() - self._at > fresh_seconds:
-                told = await self._ask()
-                if told:
-                    # The median: a verifier that lags or lies cannot move it alone.
-                    self._unix_s, self._speed = sorted(told)[len(told) // 2]
-                    self._at = self._elapsed()
-                else:
-                    await asyncio.sleep(CLOCK_SECONDS)
+    async def hear(self, verifier: str, asked_at: float, unix_s: float, speed: int) -> None:
+        """What a verifier answered to a question asked at ``asked_at``."""
+        async with self._news:
+            self._told[verifier] = (asked_at, unix_s, speed)
+            self._news.notify_all()
+
+    async def fresh(self) -> None:
+        """Until somebody has answered a question that was asked after this call: a stopped chain shows at once."""
+        since = self.elapsed()
+        async with self._news:
+            await self._news.wait_for(lambda: any(asked_at >= since for asked_at, _, _ in self._told.values()))
 
     def now(self) -> float:
-        return self._unix_s + (self._elapsed() - self._at) * self._speed
+        """The median of the newest answers: a verifier that lags or lies cannot move it alone."""
+        newest = max(asked_at for asked_at, _, _ in self._told.values())
+        at = self.elapsed()
+        told = [unix_s + (at - asked_at) * speed for asked_at, unix_s, speed in self._told.values() if asked_at > newest - STALE_SECONDS]
+        return sorted(told)[len(told) // 2]
+
+    def speed(self) -> int:
+        return max(speed for _, _, speed in self._told.values())
 
     async def until(self, unix_s: float) -> None:
-        """Until network time is ``unix_s``, by an answer that is fresh."""
-        await self.sync(CLOCK_SECONDS)
-        while (left := unix_s - self.now()) > 0:
-            await asyncio.sleep(min(left / self._speed, CLOCK_SECONDS))
-            await self.sync(FRESH_SECONDS if left / self._speed < CLOCK_SECONDS else CLOCK_SECONDS)
+        """Until network time is ``unix_s``, by a fresh answer."""
+        while True:
+            await self.fresh()
+            left = (unix_s - self.now()) / self.speed()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(left, 1.0))
 
 
 class Agent:
@@ -93,8 +99,7 @@ class Agent:
 
     def __init__(self, network: Network, devices: Sequence[Device], outbox: Outbox, client: httpx.AsyncClient) -> None:
         self.network, self.devices, self.outbox, self.client = network, devices, outbox, client
-        self.clock = HostClock(self._clocks, asyncio.get_running_loop().time)
-        self._rests_until: dict[str, float] = {}
+        self.clock = HostClock(asyncio.get_running_loop().time)
         self._posted = {verifier: asyncio.Event() for verifier in network.nodes.verifiers}
 
     async def run(self) -> None:
@@ -103,22 +108,24 @@ class Agent:
         if not verifiers:
             raise ValueError("network.toml names no verifiers under [nodes]: add their addresses")
         loops = [self._let_go(), *(self._serve(device) for device in self.devices)]
-        loops += [self._post_to(verifier) for verifier in verifiers]
+        loops += [loop(verifier) for verifier in verifiers for loop in (self._follow_clock, self._post_to)]
         async with asyncio.TaskGroup() as tasks:
             for loop in loops:
                 tasks.create_task(loop)
 
-    async def _clocks(self) -> list[tuple[float, int]]:
-        now = asyncio.get_running_loop().time()
-        asked = [verifier for verifier in self.network.nodes.verifiers if self._rests_until.get(verifier, 0.0) <= now]
-        told = await asyncio.gather(*(self._ask(f"{verifier}/v1/clock", CLOCK_TIMEOUT_SECONDS) for verifier in asked))
-        for verifier, answer in zip(asked, told, strict=True):
-            if answer is None:
-                self._rests_until[verifier] = now + SLOWEST_RETRY_SECONDS
-        return [(float(each["network_unix_s"]), int(each["speed"])) for each in told if each is not None]
+    async def _follow_clock(self, verifier: str) -> None:
+        while True:
+            asked_at = self.clock.elapsed()
+            told = await self._ask(f"{verifier}/v1/clock")
+            if told is None:
+                await asyncio.sleep(STALE_SECONDS)
+                continue
+            await self.clock.hear(verifier, asked_at, float(told["network_unix_s"]), int(told["speed"]))
+            shortest = min(device.interval_seconds for device in self.devices)
+            await asyncio.sleep(min(max(shortest / int(told["speed"]) / 10, FASTEST_POLL_SECONDS), SLOWEST_POLL_SECONDS))
 
     async def _serve(self, device: Device) -> None:
-        await self.clock.sync(FRESH_SECONDS)
+        await self.clock.fresh()
         if self.outbox.next_sequence(device.asset) == 0:
             self._put(device, POSSESSION, int(self.clock.now()), 0, [device.owner])
         interval = device.interval_seconds
@@ -130,11 +137,12 @@ class Agent:
             boundary = done = max(boundary, done + interval, self.network.clock.genesis_unix_s)
             await self.clock.until(boundary + interval // 2)
             row = await device.source.row()
-            await self.clock.sync(FRESH_SECONDS)
-            slipped = self.clock.now() - (boundary + interval // 2)
+            done_at = self.clock.elapsed()
+            await self.clock.fresh()
+            slipped = self.clock.now() - (self.clock.elapsed() - done_at) * self.clock.speed() - (boundary + interval // 2)
             if isinstance(row, str):
                 log.warning("asset %s: no reading at %d: %s", device.asset.hex()[:8], boundary, row)
-            elif not -interval // 3 <= slipped <= interval // 3:
+            elif abs(slipped) > interval * 2 // 5:
                 log.warning("asset %s: the reading at %d took %d s of network time, dropped", device.asset.hex()[:8], boundary, slipped)
             else:
                 self._put(device, device.source.schema, boundary - interval, interval, row)

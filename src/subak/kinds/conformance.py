@@ -258,7 +258,7 @@ class KindConformance:
 
 @st.composite
 def _history(draw: st.DrawFn, kind: KindConformance) -> tuple[Line, ...]:
-    """Lines of one asset: mostly an hour after the other with growing counters; with part hours, gaps, repeats, drops, leaps and absurd values."""
+    """Lines of one asset: mostly an hour after the other with growing counters; part hours, gaps, repeats, drops, leaps, absurd values."""
     absurd = st.sampled_from([0, 1, 1 << 32, 1 << 50, (1 << 50) + 1, 1 << 62, MOST])
     now = kind.start()
     fields: dict[str, int] = {}

@@ -157,13 +157,16 @@ class Town:
         say("starting verifiers, devices, hosts and the explorer")
         self._spawn(verifier_ports, explorer_port, homes, device_ports)
         self._await("the devices", lambda: all(_listens(port) for port in device_ports))
-        for verifier in nodes.verifiers:
-            self._await(verifier, lambda verifier=verifier: _answers(f"{verifier}/v1/status"))
+        self._await("the verifiers", lambda: all(_answers(f"{verifier}/v1/status") for verifier in nodes.verifiers))
         self._await("the explorer", lambda: _answers(f"{nodes.explorer}/healthz"))
         self._await("the hosts", lambda: _entries(nodes.verifiers[0]) >= len(homes))
         self._write_pids()
         self.chain.run_from(self.recording.first_unix_s - HOUR_S // 4)
         return network
+
+    def verifier_command(self, number: int) -> list[str]:
+        """The program that verifier ``number`` runs."""
+        return [sys.executable, "-m", "subak", "verifier"]
 
     def watch(self) -> list[str]:
         """Start again what died; the names of what was started."""
@@ -291,9 +294,9 @@ class Town:
         network_file = str(self.folder / "network.toml")
         logs = self.folder / "logs"
         for number, port in enumerate(verifier_ports):
-            command = [*subak, "verifier", "--network", network_file, "--folder", str(self.folder / f"verifier-{number}")]
-            command += ["--key", str(self._key(f"verifier-{number}.signer")), "--port", str(port)]
-            self.children.append(Child(f"verifier-{number}", command, logs / f"verifier-{number}.log"))
+            options = ["--network", network_file, "--folder", str(self.folder / f"verifier-{number}")]
+            options += ["--key", str(self._key(f"verifier-{number}.signer")), "--port", str(port)]
+            self.children.append(Child(f"verifier-{number}", [*self.verifier_command(number), *options], logs / f"verifier-{number}.log"))
         played = ",".join(f"{home}:{port}" for home, port in zip(homes, device_ports, strict=True))
         command = [*subak, "lab", "devices", "--network", network_file, "--homes", played]
         self.children.append(Child("devices", command, logs / "devices.log"))

@@ -27,7 +27,7 @@ import msgspec
 
 from subak.archive.log import EntryLog, LogBroken
 from subak.core.canon.ed25519 import KeyRefused, check_key, verify_checked
-from subak.core.canon.entry import TAG, Malformed, RawEntry, Value, cut, fault, pack
+from subak.core.canon.entry import HEADER_BYTES, TAG, Malformed, RawEntry, Value, cut, fault, pack
 from subak.core.canon.ids import ED25519, signer_id
 from subak.core.canon.segment import unfit
 from subak.core.canon.typed_data import Acknowledgement, acknowledgement_digest
@@ -72,6 +72,7 @@ REASONS: Mapping[str, tuple[int, str]] = {
 
 _TITLES = {404: "Not Found", 405: "Method Not Allowed"}
 _TURN_SECONDS = 0.02
+_SIGNATURES = 128
 _DRAINED_BYTES = 1 << 24
 _RESUMED = 64
 
@@ -194,7 +195,7 @@ class Intake:
         """Entries older than this many epochs before the running one are refused."""
         self.limits = limits or Limits()
         self._chain_id, self._settlement = chain_id, settlement
-        self._schemas = {schema.id: (schema, _checker(schema)) for schema in schemas}
+        self._schemas = {schema.id: (schema, schema.name.partition(".")[0], _checker(schema)) for schema in schemas}
         self._by_name = {f"{schema.name}/{schema.version}": schema for schema in schemas}
         self._clock, self._now, self._elapsed, self._log = clock, now, elapsed, entries
         self._assets: Mapping[bytes, KnownAsset] = {}
@@ -240,7 +241,7 @@ class Intake:
             if not entries:
                 raise _Problem("empty", "the body holds no Entries")
             checked = await self._check(entries)
-            fresh, known, end = self._admit(checked)
+            fresh, known, end = self._admit(checked, b"" if is_json else body)
             await self._durable(end)
             await self._answer(send, checked, fresh, known)
         except _Disconnected:
@@ -350,13 +351,34 @@ class Intake:
     async def _check(self, entries: Sequence[RawEntry | _Unreadable]) -> _Checked:
         """Everything that can be said of each Entry alone. Lets others have their turn every 20 ms."""
         checked = _Checked()
-        good, refused, seen = checked.good, checked.refused, self._seen
-        now, elapsed = self._now(), self._elapsed()
         began = time.perf_counter()
+        to_verify = self._look_at(entries, checked)
         worked = 0.0
+        # Signatures last and by themselves: between other work the same instructions take a sixth longer.
+        for at in range(0, len(to_verify), _SIGNATURES):
+            some = to_verify[at : at + _SIGNATURES]
+            verdicts = [verify_checked(key, entry.signature, entry.signed) for _, entry, _, _, key in some]
+            for (index, entry, name, digest, key), holds in zip(some, verdicts, strict=True):
+                if holds:
+                    checked.good.append((index, entry, name, digest))
+                else:
+                    self._per_asset.give_back(entry.subject, 1)
+                    detail = f"the signature is not that of key {key.hex()} over these bytes"
+                    checked.refused.append(Refusal(index, "bad_signature", detail))
+            if (now := time.perf_counter()) - began > _TURN_SECONDS:
+                worked += now - began
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+        self._counts["verify_seconds_total"] += worked + time.perf_counter() - began
+        return checked
+
+    def _look_at(self, entries: Sequence[RawEntry | _Unreadable], checked: _Checked) -> list[tuple[int, RawEntry, bytes, bytes, bytes]]:
+        """Every check but the signature; returns (index, Entry, key of its name, digest, public key) of what is left to verify."""
+        to_verify = []
+        now, elapsed, seen = self._now(), self._elapsed(), self._seen
         for index, entry in enumerate(entries):
             if isinstance(entry, _Unreadable):
-                refused.append(Refusal(index, entry.reason, entry.detail))
+                checked.refused.append(Refusal(index, entry.reason, entry.detail))
                 continue
             signed = entry.signed
             name = signed[48:80] + signed[88:96]
@@ -365,34 +387,31 @@ class Intake:
             if held is not None and held[0] == digest:
                 # Who has the very bytes that stand in the log gets their acknowledgement; a signature would prove nothing more.
                 checked.copies.append((index, held[1]))
-            elif (refusal := self._refusal(entry, now, elapsed)) is not None:
-                reason, detail, wait = refusal
-                refused.append(Refusal(index, reason, detail))
-                checked.wait_seconds = max(checked.wait_seconds, wait)
+                continue
+            told = self._key_of(entry, now, elapsed)
+            if isinstance(told, bytes):
+                to_verify.append((index, entry, name, digest, told))
             else:
-                good.append((index, entry, name, digest))
-            if not index & 15 and (at := time.perf_counter()) - began > _TURN_SECONDS:
-                worked += at - began
-                await asyncio.sleep(0)
-                began = time.perf_counter()
-        self._counts["verify_seconds_total"] += worked + time.perf_counter() - began
-        return checked
+                reason, detail, wait = told
+                checked.refused.append(Refusal(index, reason, detail))
+                checked.wait_seconds = max(checked.wait_seconds, wait)
+        return to_verify
 
-    def _refusal(self, entry: RawEntry, now: int, elapsed: float) -> tuple[str, str, float] | None:
-        """Why the Entry is not taken in: reason, detail and seconds to wait, if waiting helps; None if all is well."""
+    def _key_of(self, entry: RawEntry, now: int, elapsed: float) -> bytes | tuple[str, str, float]:
+        """The public key that must have signed the Entry; or why it is refused whoever signed it: reason, detail and seconds to wait, if
+        waiting helps."""
         if entry.network != self.network:
             return "wrong_network", f"network is {entry.network.hex()}, not {self.network.hex()}", 0.0
         known = self._schemas.get(entry.schema_id)
         if known is None:
             return "unknown_schema", f"schema id is {entry.schema_id.hex()}, known are {sorted(self._by_name)}", 0.0
-        schema, unfit_for = known
+        schema, kind, unfit_for = known
         if (why := unfit_for(schema, entry)) is not None:
             return "wrong_shape", why, 0.0
         asset = self._assets.get(entry.subject)
         if asset is None:
             return "unknown_asset", f"asset {entry.subject.hex()} is not registered", 0.0
-        kind = schema.name.partition(".")[0]
-        if kind not in (asset.kind, "subak"):
+        if kind != asset.kind and kind != "subak":
             return "wrong_kind", f"asset {entry.subject.hex()} is of kind {asset.kind!r}, {schema.name} of {kind!r}", 0.0
         key = asset.signers.get(entry.signer)
         if key is None:
@@ -416,14 +435,11 @@ class Intake:
             return "too_late", f"the last line ends at {end}, the oldest that is taken ends after {oldest}", 0.0
         if wait := self._per_asset.take(entry.subject, 1, elapsed):
             return "rate_limited", f"asset {entry.subject.hex()} sent too many Entries; wait {wait:.1f} s", wait
-        if not verify_checked(key, entry.signature, entry.signed):
-            self._per_asset.give_back(entry.subject, 1)
-            return "bad_signature", f"the signature is not that of key {key.hex()} over these bytes", 0.0
-        return None
+        return key
 
-    def _admit(self, checked: _Checked) -> tuple[Taken | None, dict[Taken, list[int]], int]:
+    def _admit(self, checked: _Checked, batch: bytes) -> tuple[Taken | None, dict[Taken, list[int]], int]:
         """Appends what is new. Returns it; what was known already, with its indices in the body; and up to which position the log must be
-        durable before anyone hears of it. Nothing else runs in between.
+        durable before anyone hears of it. Nothing else runs in between. ``batch`` are the Entries as they came, if they came in binary.
         """
         self._forget()
         fresh: dict[bytes, tuple[bytes, RawEntry]] = {}
@@ -443,7 +459,8 @@ class Intake:
                     fresh_copies.append(index)
                 else:
                     conflicts.append((index, entry, name))
-        taken = self._take(fresh) if fresh else None
+        whole = len(fresh) == len(checked.good) and not checked.copies and not checked.refused
+        taken = self._take(fresh, batch if whole else b"") if fresh else None
         if taken is not None and fresh_copies:
             known[taken] = fresh_copies
         for index, entry, name in conflicts:
@@ -459,9 +476,11 @@ class Intake:
             return taken, known, self._log.position
         return taken, known, max((earlier.position + earlier.count for earlier in known), default=0)
 
-    def _take(self, fresh: Mapping[bytes, tuple[bytes, RawEntry]]) -> Taken:
+    def _take(self, fresh: Mapping[bytes, tuple[bytes, RawEntry]], batch: bytes) -> Taken:
+        """``batch`` are the bytes of them all, if they stand together."""
         now = self._now()
-        position = self._log.append([entry.signed + entry.signature for _, entry in fresh.values()], now)
+        batch = batch or b"".join([part for _, entry in fresh.values() for part in (entry.signed, entry.signature)])
+        position = self._log.append_batch(batch, len(fresh), now)
         return self._note(position, now, list(fresh), [digest for digest, _ in fresh.values()])
 
     def _note(self, position: int, received_unix_s: int, names: Sequence[bytes], digests: Sequence[bytes]) -> Taken:
@@ -670,7 +689,19 @@ def _refused(reason: str) -> str:
 
 
 def _checker(schema: Schema) -> Callable[[Schema, RawEntry], str | None]:
-    return unfit if any(field.type == "u128" for field in schema.fields) else fault
+    """``unfit``, but quick for an Entry that fits."""
+    types = {field.type for field in schema.fields}
+    if types != {"u63"}:
+        return unfit if "u128" in types else fault
+    words = schema.row_words
+
+    def check(schema: Schema, entry: RawEntry) -> str | None:
+        # The first byte of every word is below 0x80.
+        if entry.row_words == words and entry.signed[HEADER_BYTES::8].isascii():
+            return None
+        return fault(schema, entry)
+
+    return check
 
 
 def _holds(key: bytes) -> bool:

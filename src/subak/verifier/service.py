@@ -145,15 +145,18 @@ class Service:
                 return
 
 
-def make_service(network: Network, folder: Path, me: Account) -> Service:
-    """A verifier whose log, archive and journal are in ``folder``. Errors: LogBroken; RpcUnreachable if the chain does not answer."""
+def make_service(network: Network, folder: Path, me: Account, closing_class: type[Closing] = Closing) -> Service:
+    """A verifier whose log, archive and journal are in ``folder``; ``closing_class`` lets an attack be a verifier of its own.
+
+    Errors: LogBroken; RpcUnreachable if the chain does not answer.
+    """
     rpc = Rpc(network.nodes.rpc)
     clock = NetworkClock(rpc, network.speed)
     schemas = schemas_of({name: kind.rules for name, kind in installed().items()}).values()
     entries = EntryLog(folder / "log")
     follower = Follower(rpc, network.contracts, network.clock)
     known = Known(follower, network.clock)
-    closing = Closing(
+    closing = closing_class(
         network=network,
         me=me,
         archive=FolderArchive(folder / "archive"),

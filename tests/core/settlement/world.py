@@ -44,7 +44,7 @@ from subak.core.nouns import (
     SnapshotRef,
     State,
 )
-from subak.core.nouns.snapshot import ASSETS, PAYEES, POOLS
+from subak.core.nouns.snapshot import ASSETS, PAYEES
 from subak.core.settlement import POSSESSION, settle
 from subak.core.settlement.money import from_ints, to_ints
 
@@ -267,11 +267,11 @@ def _snapshot(devices: Sequence[Device], budgets: Mapping[str, int]) -> Snapshot
                 "cell": [7] * len(devices),
                 "rated": [each.rated for each in devices],
             },
-            schema=pl.Schema(ASSETS),
+            schema=ASSETS,
         ),
-        payees=pl.DataFrame(payees, schema=pl.Schema(PAYEES), orient="row"),
+        payees=pl.DataFrame(payees, schema=PAYEES, orient="row"),
         pools=pl.DataFrame(
-            {"pool": sorted(budgets), "budget": from_ints([budgets[pool] for pool in sorted(budgets)])}, schema=pl.Schema(POOLS)
+            {"pool": pl.Series(sorted(budgets), dtype=pl.String), "budget": from_ints([budgets[pool] for pool in sorted(budgets)])}
         ),
     )
 

@@ -128,8 +128,8 @@ def _repeats(book: Book, schemas: tuple[Schema, ...], every: _Every, asset: Colu
     """Which Entries are copies of one listed earlier, and which differ from the first listed under the same (asset, sequence)."""
     copies, conflicts = np.zeros(len(asset), np.bool_), np.zeros(len(asset), np.bool_)
     # Most assets send one Entry, which nothing can repeat.
-    entries_of = np.bincount(asset[considered], minlength=1)
-    at = np.flatnonzero(considered & (entries_of[np.maximum(asset, 0)] > 1)) if considered.any() else np.empty(0, np.int64)
+    at = np.flatnonzero(considered)
+    at = at[np.bincount(asset[at], minlength=1)[asset[at]] > 1]
     named = pl.DataFrame({"asset": asset[at], "sequence": every.sequence[at], "order": every.order[at], "at": at})
     shared = named.filter(pl.struct("asset", "sequence").is_duplicated()).sort("asset", "sequence", "order")
     if not len(shared):

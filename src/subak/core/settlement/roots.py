@@ -99,5 +99,5 @@ def _lists(flat: NDArray[Any], lengths: Column) -> pl.Series:
     """``flat`` cut into one list per Entry."""
     if len(lengths) and (lengths == lengths[0]).all():
         return pl.Series(flat.reshape(len(lengths), int(lengths[0]))).arr.to_list()
-    entry = np.repeat(np.arange(len(lengths)), lengths)
+    entry = np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths)
     return pl.DataFrame({"entry": entry, "value": flat}).group_by("entry", maintain_order=True).agg("value")["value"]

@@ -1,0 +1,64 @@
+"""A verifier that lowers one asset's carried counter in its own settlement, signs that, and proposes it with whatever it has.
+
+A program of its own, not a patch: it uses the same rooms as an honest verifier and lies where a liar would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from subak.chain.accounts import Account
+from subak.chain.contracts import ChainRefused
+from subak.chain.network_file import load_network
+from subak.chain.settlement import Opened, SettlementView
+from subak.cli.nodes import serve_verifier
+from subak.core.canon.typed_data import epoch_root_digest
+from subak.verifier.closing import Closing, Settled
+from subak.verifier.service import make_service
+
+log = logging.getLogger("liar")
+
+
+class LyingClosing(Closing):
+    """Everything as it should be, but for one number."""
+
+    def _settle(self, view: SettlementView, opened: Opened) -> Settled:
+        honest = super()._settle(view, opened)
+        last = honest.settlements[-1]
+        carried = last.state.carried["energy"]
+        first = pl.int_range(pl.len()) == 0
+        lowered = carried.with_columns(mark_export_wh=pl.col("mark_export_wh") - first.cast(pl.Int64))
+        state = replace(last.state, carried={**last.state.carried, "energy": lowered})
+        settlement = replace(last, state=state, state_root=state.root())
+        message = replace(honest.message, state_root=state.root())
+        return Settled(message, [*honest.settlements[:-1], settlement])
+
+    def _work_on(self, view: SettlementView, opened: Opened) -> None:
+        super()._work_on(view, opened)
+        if self.chain.lead(opened.first + opened.attempt) == self.me.address:
+            lie = self._settle(view, opened).message
+            digest = epoch_root_digest(lie, self.network.chain_id, self.network.contracts.settlement)
+            try:
+                self.chain.propose(lie, [(self.me.address, self.me.sign_digest(digest))])
+            except ChainRefused as refused:
+                log.warning("the chain refused the lie: %s", refused)
+
+
+def main() -> None:
+    """The options of ``subak verifier``."""
+    parser = argparse.ArgumentParser()
+    for name in ("--network", "--folder", "--key"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    chosen = parser.parse_args()
+    service = make_service(load_network(chosen.network), chosen.folder, Account.load(chosen.key), LyingClosing)
+    serve_verifier(service, "127.0.0.1", chosen.port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""A lead that lowers one asset's carried counter does not get a quorum; its turn passes, and the truth becomes final."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from subak.archive.store import HttpArchive
+from subak.chain.rpc import Rpc
+from subak.chain.snapshot import Finalised, Follower
+from subak.core.nouns import Network
+from subak.lab.town import Town, Wishes
+from subak.verifier.checking import check
+
+
+class TownWithALiar(Town):
+    """The lead of epoch 0's first attempt is a liar."""
+
+    def verifier_command(self, number: int) -> list[str]:
+        return [sys.executable, str(Path(__file__).with_name("lying_verifier.py"))] if number == 0 else super().verifier_command(number)
+
+
+def first_final(town: Town, network: Network, seconds: float) -> Finalised:
+    follower = Follower(Rpc(network.nodes.rpc), network.contracts, network.clock)
+    deadline = time.monotonic() + seconds
+    while not (finals := follower.finalised()):
+        town.watch()
+        assert time.monotonic() < deadline, "nothing became final"
+        time.sleep(0.2)
+    return finals[0]
+
+
+def test_a_lead_that_changes_the_state_gets_no_quorum(tmp_path: Path) -> None:
+    town = TownWithALiar(Wishes(tmp_path, homes=3))
+    try:
+        network = town.up(lambda words: None)
+        final = first_final(town, network, 120)
+        assert final.attempt >= 1, "the liar's attempt became final"
+        result = check(0, HttpArchive(f"{network.nodes.verifiers[1]}/archive"), Rpc(network.nodes.rpc))
+        assert result.passed, result.words()
+    finally:
+        town.down()
+    said = (tmp_path / "logs" / "verifier-0.log").read_text()
+    assert "the chain refused the lie" in said

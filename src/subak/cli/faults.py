@@ -11,12 +11,15 @@ from subak.chain.deploy import PlanRefused
 from subak.chain.local import LocalChainError
 from subak.chain.network_file import NetworkFileRefused
 from subak.chain.rpc import RpcError, RpcUnreachable
+from subak.explorer.statements import UnknownAsset
 from subak.host.keys import KeyFileRefused as DeviceKeyRefused
 from subak.kinds.registry import KindMismatch
 from subak.lab.town import TownError
+from subak.verifier.checking import CannotCheck
 
 KNOWN_FAULTS = (
     ArchiveError,
+    CannotCheck,
     ChainRefused,
     DeviceKeyRefused,
     FileNotFoundError,
@@ -28,5 +31,6 @@ KNOWN_FAULTS = (
     RpcError,
     RpcUnreachable,
     TownError,
+    UnknownAsset,
     msgspec.ValidationError,
 )

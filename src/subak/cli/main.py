@@ -178,10 +178,12 @@ def lab_devices(network: NetworkFile, homes: Annotated[str, typer.Option(help="h
 
 def main() -> None:
     """Run the door; known faults are one line with their remedy, not a traceback."""
-    from subak.cli.faults import KNOWN_FAULTS
-
     try:
         app()
-    except KNOWN_FAULTS as fault:
+    except Exception as fault:
+        from subak.cli.faults import KNOWN_FAULTS  # only now: a verifier need not load what other commands fail with
+
+        if not isinstance(fault, KNOWN_FAULTS):
+            raise
         typer.secho(f"{type(fault).__name__}: {fault}", fg="red", err=True)
         sys.exit(1)

@@ -276,7 +276,7 @@ def _network_facts(network: Network, following: Following) -> Facts:
         "challenge_seconds": clock.challenge_seconds,
         "contracts": {name: "0x" + getattr(network.contracts, name).hex() for name in network.contracts.__struct_fields__},
         "token": {"symbol": following.token.symbol, "decimals": following.token.decimals},
-        "archives": [following.archive_url, *(f"{each}/archive" for each in network.nodes.verifiers)],
+        "archives": list(dict.fromkeys([following.archive_url, *(f"{each}/archive" for each in network.nodes.verifiers)])),
     }
 
 

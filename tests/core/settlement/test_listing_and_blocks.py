@@ -18,6 +18,7 @@ from subak.core.settlement import blocks, reasons
 from subak.core.settlement.blocks import Flat, Grid, in_blocks, in_time_order, rank, spans
 from subak.core.settlement.listing import list_entries
 
+unhurried = settings(deadline=None)
 DEVICES = tuple(Device(name) for name in "abc")
 SAID = st.builds(
     Said,
@@ -29,6 +30,7 @@ SAID = st.builds(
 )
 
 
+@unhurried
 @given(st.lists(SAID, max_size=12))
 def test_copies_and_conflicts_are_what_digests_say(said: list[Said]) -> None:
     """The columns that are compared stand for the signed bytes."""
@@ -65,6 +67,7 @@ def test_a_schema_that_the_policy_does_not_know_stops_the_settlement() -> None:
         settled([book(DEVICES, [Said("a", 1, [1])], kinds={})], kinds={})
 
 
+@unhurried
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.booleans())
 def test_a_grid_holds_every_line_in_its_place(counts: list[int], even: bool) -> None:
     counts = [counts[0]] * len(counts) if even else counts
@@ -80,6 +83,7 @@ def test_a_grid_holds_every_line_in_its_place(counts: list[int], even: bool) -> 
     assert (grid.assets == asset[np.cumsum([0, *counts[:-1]])]).all()
 
 
+@unhurried
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=20))
 def test_lines_stand_in_order_of_end_then_of_the_book(drawn: list[tuple[int, int]]) -> None:
     drawn.sort(key=lambda each: each[0])
@@ -98,7 +102,7 @@ def test_spans() -> None:
     assert spans(np.empty(0, np.int64), np.empty(0, np.int64)).tolist() == []
 
 
-@settings(deadline=None)
+@unhurried
 @given(
     st.lists(st.builds(Said, st.sampled_from("abc"), st.integers(1, 99), st.lists(st.integers(0, 2), min_size=1, max_size=9)), max_size=12)
 )

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from world import TICK, TOCK, Device, Said, book, dust, earned, minted, owed, paid, settled
 
@@ -15,9 +15,11 @@ from subak.core.canon.merkle import pack_words
 from subak.core.nouns import State
 from subak.core.settlement.money import MONEY_LIMIT, divide_down, from_ints, to_ints, to_words
 
+unhurried = settings(deadline=None)
 THIRDS = {"ann": 1, "bob": 1, "cid": 1}
 
 
+@unhurried
 @given(st.integers(0, MONEY_LIMIT), st.lists(st.integers(0, 1 << 62), min_size=1).filter(any))
 def test_shares_and_remainder_add_up_and_follow_the_parts(pot: int, parts: list[int]) -> None:
     shares, left = divide_down(pot, parts)
@@ -130,6 +132,7 @@ def test_money_beyond_what_a_reader_knows_is_refused() -> None:
         settled([book([Device("a")], [Said("a", 1, [5])], epoch=1, budgets={"tick": 1})], found.state)
 
 
+@unhurried
 @given(st.lists(st.integers(0, MONEY_LIMIT - 1)))
 def test_leaves_from_words_are_leaves_from_integers(values: list[int]) -> None:
     keys = np.zeros((len(values), 20), np.uint8)

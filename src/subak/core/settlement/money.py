@@ -170,8 +170,8 @@ def _wait(release_epoch: int, pool: str, rewards: Amounts, ids: pl.Series) -> pl
 
 def _attested(book: Book) -> Mask:
     """By row of the snapshot's assets: an issuer says until the epoch's end or longer that it is installed."""
-    until = {bytes(each.asset) for each in book.policy.bootstrap.attestations if each.expires_unix_s >= book.contents.end_unix_s}
-    return places(book.snapshot.assets["asset"], pl.Series(list(until), dtype=pl.Binary)) >= 0
+    until = [each.asset for each in book.policy.bootstrap.attestations if each.expires_unix_s >= book.contents.end_unix_s]
+    return places(book.snapshot.assets["asset"], pl.Series(until, dtype=pl.Binary).unique(maintain_order=True)) >= 0
 
 
 class _Payee(NamedTuple):

@@ -6,8 +6,9 @@ Promises, for every Book, state and set of kinds:
 - *totals never fall*;
 - *what is minted is what is owed*: growth of totals + growth of escrow + growth of dust = minted, to the unit;
 - *minted stays within the budget*: of this epoch, pool by pool; what a pool does not earn is not minted;
-- *the same inputs give the same roots*, in whatever order independent Entries arrived;
-- *splitting or merging devices gains nothing*.
+- *the same inputs give the same roots*, in whatever order independent Entries arrived: those of different assets; only the table of
+  verdicts stands in the Book's order;
+- *splitting or merging devices gains nothing* but the dust of one more division.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ BODY_BYTES = 65_536
 CONNECTIONS = 8
 DEVICES = 512
 ROUNDS = 5
-BODIES = {1: 40, 24: 130}
+BODIES = {1: 32, 24: 100}
 """Bodies of a round, by rows of an Entry: about a second of work."""
 
 

@@ -45,10 +45,9 @@ NOW = CLOCK.genesis_unix_s + 10 * 86_400
 SIGNER = PrivateKey(b"\x07" * 32)
 
 
-class TestSigner:
+class FixedSigner:
     """secp256k1 in EIP-2098 form."""
 
-    __test__ = False
     address = b"\xaa" * 20
 
     def sign_digest(self, digest: bytes) -> bytes:
@@ -110,7 +109,7 @@ class Node:
             late_epochs=2,
             now=lambda: self.now,
             entries=self.log,
-            signer=TestSigner(),
+            signer=FixedSigner(),
             limits=Limits(**limits),
             elapsed=lambda: self.elapsed,
         )

@@ -113,14 +113,23 @@ def _judge_block(rules: Rules, grid: Grid, listed: Listed, book: Book, context: 
     )
     _check(judged, lines.present, rules)
 
-    pays = np.logical_or.reduce([judged.work[unit] > 0 for unit in rules.work_units])
-    held = pays & listed.conflicted[grid.assets]
-    verdicts.reasons[grid.flat.line] = grid.collect(np.where(held, np.uint8(reasons.HELD_BY_CONFLICT), judged.reasons))
-    verdicts.accepted[grid.flat.line] = grid.collect(np.where(held, 0, judged.work[rules.work_units[0]]))
-    for unit, column in judged.work.items():
-        work[unit][grid.assets] += np.where(held, 0, column).sum(axis=0)
+    codes, paid = _hold(judged, listed.conflicted[grid.assets])
+    verdicts.reasons[grid.flat.line] = grid.collect(codes)
+    verdicts.accepted[grid.flat.line] = grid.collect(paid[rules.work_units[0]])
+    for unit in rules.work_units:
+        work[unit][grid.assets] += paid[unit].sum(axis=0)
     for name, column in judged.carried.items():
         carried[name][grid.assets] = column
+
+
+def _hold(judged: Judged, conflicted: Mask) -> tuple[Codes, Mapping[str, Column]]:
+    """Reasons and work, with what would be paid to these assets held."""
+    if not conflicted.any():
+        return judged.reasons, judged.work
+    held = np.logical_or.reduce([column > 0 for column in judged.work.values()]) & conflicted
+    return np.where(held, np.uint8(reasons.HELD_BY_CONFLICT), judged.reasons), {
+        unit: np.where(held, 0, column) for unit, column in judged.work.items()
+    }
 
 
 def _check(judged: Judged, present: Mask, rules: Rules) -> None:

@@ -181,9 +181,7 @@ def places(ids: pl.Series, among: pl.Series) -> Column:
 
 def placed(values: pl.Series, at: Column, missing: int) -> Column:
     """``values`` at the rows ``at``, ``missing`` where a row is -1."""
-    found = np.full(len(at), missing, np.int64)
-    known = at >= 0
-    found[known] = values.to_numpy()[at[known]]
+    found: Column = np.append(values.to_numpy().astype(np.int64, copy=False), missing)[at]
     return found
 
 

@@ -171,7 +171,7 @@ def _wait(release_epoch: int, pool: str, rewards: Amounts, ids: pl.Series) -> pl
 def _attested(book: Book) -> Mask:
     """By row of the snapshot's assets: an issuer says until the epoch's end or longer that it is installed."""
     until = [each.asset for each in book.policy.bootstrap.attestations if each.expires_unix_s >= book.contents.end_unix_s]
-    return places(book.snapshot.assets["asset"], pl.Series(until, dtype=pl.Binary).unique(maintain_order=True)) >= 0
+    return places(book.snapshot.assets["asset"], pl.Series(until, dtype=pl.Binary).unique()) >= 0
 
 
 class _Payee(NamedTuple):
@@ -187,6 +187,8 @@ def _payees(book: Book, accounts: pl.Series) -> dict[int, list[_Payee]]:
     Errors: ValueError for a payee that the Assets contract would have refused.
     """
     table, assets = book.snapshot.payees, book.snapshot.assets
+    if table.is_empty():
+        return {}
     is_site = (assets["kind"] == "").to_list()
     is_account = _is_account(table["payee"]).to_numpy()
     account, site = places(table["payee"].bin.slice(12), accounts), places(table["payee"], assets["asset"])

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from subak.core.canon.columns import binary_rows
+from subak.core.canon.keccak import Rows
 from subak.core.canon.merkle import Tree, pack_words, standard_leaf_hashes
 from subak.core.kind import Column, Rules, Status
 from subak.core.nouns.book import Book
@@ -19,6 +20,8 @@ from subak.core.settlement.judging import Verdicts
 from subak.core.settlement.listing import Listed
 from subak.core.settlement.money import Earned, Shares, to_ints, to_words
 from subak.core.settlement.reasons import kind_of, reason_table
+
+_BLOCK = 1 << 14
 
 
 def close(
@@ -41,15 +44,23 @@ def close(
 def payout_tree(state: State) -> Tree:
     """Leaves (account, rewards, fees), one per account."""
     table = state.accounts
-    return Tree(standard_leaf_hashes(pack_words(binary_rows(table["account"], 20), to_words(table["rewards"]), to_words(table["fees"]))))
+    return _tree(binary_rows(table["account"], 20), to_words(table["rewards"]), to_words(table["fees"]))
 
 
 def asset_tree(state: State) -> Tree:
     """Leaves (asset, units, rewards, fees, paid epochs), one per asset; milestones and ratings prove against it."""
     table = state.assets
     units, paid_epochs = table["units"].to_numpy(), table["paid_epochs"].to_numpy()
-    leaves = pack_words(binary_rows(table["asset"], 32), units, to_words(table["rewards"]), to_words(table["fees"]), paid_epochs)
-    return Tree(standard_leaf_hashes(leaves))
+    return _tree(binary_rows(table["asset"], 32), units, to_words(table["rewards"]), to_words(table["fees"]), paid_epochs)
+
+
+def _tree(keys: Rows, *columns: NDArray[Any]) -> Tree:
+    """Packed and hashed in blocks: a leaf's words take many times the room of its hash."""
+    leaves = np.empty((len(keys), 32), np.uint8)
+    for start in range(0, len(keys), _BLOCK):
+        some = slice(start, start + _BLOCK)
+        leaves[some] = standard_leaf_hashes(pack_words(keys[some], *(column[some] for column in columns)))
+    return Tree(leaves)
 
 
 def verdict_table(listed: Listed, verdicts: Verdicts, book: Book) -> pl.DataFrame:
@@ -79,7 +90,8 @@ def _summary(listed: Listed, verdicts: Verdicts, earned: Earned, shares: Shares,
     by_status = dict.fromkeys(Status, 0)
     for index in np.unique(listed.schema).tolist():
         kind = kind_of(listed.schemas[index])
-        codes = pl.Series("code", verdicts.reasons[np.repeat(listed.schema == index, listed.rows)])
+        mine = np.repeat(listed.schema == index, listed.rows)
+        codes = pl.Series("code", verdicts.reasons if mine.all() else verdicts.reasons[mine])
         for code, lines in codes.value_counts().iter_rows():
             reason = reasons.get(("", code)) or reasons[kind, code]
             counts[reason.name] = counts.get(reason.name, 0) + lines

@@ -20,11 +20,14 @@ import pytest
 from subak.archive.books import read_contents, read_state
 from subak.archive.store import HttpArchive
 from subak.archive.tables import read_tables
+from subak.chain.accounts import Account
 from subak.chain.deploy import contract
+from subak.core.canon.ed25519 import public_key
 from subak.core.kind import Status
 from subak.core.settlement import reason_table
 from subak.core.settlement.money import to_ints
 from subak.kinds.registry import installed
+from subak.lab.recording import CELL
 
 from .running import Running
 
@@ -150,6 +153,34 @@ def test_openzeppelin_loads_and_verifies_the_exported_tree(town: Running, tmp_pa
     """
     done = subprocess.run(["node", "-e", script, str(leaves)], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == told["root"] == event["root"]
+
+
+def test_a_claim_pays_what_is_owed_and_nothing_twice(town: Running, tmp_path: Path) -> None:
+    """The lead pays everyone, so a claim of one's own finds nothing left, in whatever order the two arrive."""
+    town.epoch(0)
+    account, key = owner_of(town, 1), tmp_path / "payer.key"
+    payer = Account.create(key)
+    town.rpc.request("anvil_setBalance", "0x" + payer.address.hex(), hex(10**18))
+    told = town.ask("claim", account, "--key", str(key))
+    token = contract(town.rpc, town.network.contracts, "Token")
+    assert int(told["taken_before"]) + int(told["paid"]) == int(told["total"]) <= token.call("balanceOf", bytes.fromhex(account[2:]))
+
+
+def test_assets_of_a_table_are_registered_once(town: Running, tmp_path: Path) -> None:
+    owner = Account.create(tmp_path / "owner.key")
+    town.rpc.request("anvil_setBalance", "0x" + owner.address.hex(), hex(10**18))
+    keys = [public_key(bytes([number]) * 32) for number in range(1, 4)]
+    rows = "".join(f"0x{owner.address.hex()},1,0x{key.hex()},energy,{CELL},4000\n" for key in keys)
+    (tmp_path / "assets.csv").write_text("owner,curve,key,kind,cell,rated\n" + rows)
+    command = ["assets", "import", str(tmp_path / "assets.csv"), "--network", str(town.folder / "network.toml")]
+    command += ["--key", str(tmp_path / "owner.key"), "--json"]
+    counts = []
+    for options in (["--dry-run"], [], []):
+        done = town.run(*command, *options)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        counts.append((told["registered"], told["already_registered"]))
+    assert counts == [(0, 0), (3, 0), (0, 3)]
 
 
 def test_a_killed_verifier_loses_nothing_that_it_acknowledged(town: Running) -> None:

@@ -11,6 +11,7 @@ from subak.chain.deploy import PlanRefused
 from subak.chain.local import LocalChainError
 from subak.chain.network_file import NetworkFileRefused
 from subak.chain.rpc import RpcError, RpcUnreachable
+from subak.cli.found import TableRefused
 from subak.explorer.statements import UnknownAsset
 from subak.host.keys import KeyFileRefused as DeviceKeyRefused
 from subak.kinds.registry import KindMismatch
@@ -30,6 +31,7 @@ KNOWN_FAULTS = (
     PlanRefused,
     RpcError,
     RpcUnreachable,
+    TableRefused,
     TownError,
     UnknownAsset,
     msgspec.ValidationError,

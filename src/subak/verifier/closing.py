@@ -7,13 +7,13 @@ case: whoever's turn it is does the next step, and doing it twice changes nothin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from subak.archive.books import BookRefused, load_book, paths_of, read_contents, read_policy, read_state, schemas_of, write_state
-from subak.archive.log import Cut, EntryLog
+from subak.archive.log import EntryLog
 from subak.archive.segments import write_segments
 from subak.archive.store import ArchiveError, FolderArchive, NotThere, get_checked
 from subak.archive.tables import write_tables
@@ -65,16 +65,14 @@ class Closing:
         me: Account,
         archive: FolderArchive,
         entries: EntryLog,
-        cut: Callable[[int], Cut],
         journal: Journal,
         peers: Peers,
         chain: Chain,
         follower: Follower,
     ) -> None:
-        """``cut`` cuts the log for an epoch, in the thread that appends to it; ``chain`` sends with this verifier's account."""
+        """``chain`` sends with this verifier's account."""
         self.network, self.me, self.archive, self.entries = network, me, archive, entries
         self.journal, self.peers, self.chain, self.follower = journal, peers, chain, follower
-        self.cut = cut
         self._uncut = Uncut(entries, network.clock, journal.heads())
         self._schemas = {schema.id: schema for schema in schemas_of({name: kind.rules for name, kind in installed().items()}).values()}
         self._settled: dict[tuple[Hash, ...], Settled] = {}
@@ -125,11 +123,19 @@ class Closing:
                 self._listed_segments.update(ref.sha for ref in read_contents(self.archive, book_hash).segments)
             self._finals.append(final)
             self._settled.clear()
+            self._forget(final.last)
+
+    def _forget(self, epoch: int) -> None:
+        """Let go of the log's files whose Entries are in segments and too old for anyone to send again; the segments stay."""
+        too_old = epoch - self.late_epochs() - 1
+        for cut in self.entries.cuts:
+            if cut.epoch == too_old:
+                self.entries.forget(self._uncut.forgettable(cut.end))
 
     def _make_heads(self, now_unix_s: int) -> None:
         """For every epoch whose intake has closed: say which segments this verifier brings."""
         for epoch in range(self.journal.heads(), self.network.clock.epochs_closed_at(now_unix_s)):
-            fresh = self._uncut.take(self.cut(epoch))
+            fresh = self._uncut.take(self.entries.cut(epoch))
             before = self.journal.head(epoch - 1)
             kept = tuple(ref for ref in (before.segments if before else ()) if ref.sha not in self._listed_segments)
             new = write_segments(self.archive, fresh, self._schemas, self.network.id, self.me.address)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from subak.archive.books import BookRefused, schemas_of
-from subak.archive.log import Cut, EntryLog
+from subak.archive.log import EntryLog
 from subak.archive.store import ArchiveError, FolderArchive
 from subak.chain.accounts import Account
 from subak.chain.clock import NetworkClock
@@ -134,12 +134,10 @@ class Service:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self.closing.cut = _in_this_loop(self.closing.cut)
                 self._thread.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self._stop.set()
-                # The thread may be waiting for this very loop.
                 await asyncio.to_thread(self._thread.join, 10)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -161,7 +159,6 @@ def make_service(network: Network, folder: Path, me: Account, closing_class: typ
         me=me,
         archive=FolderArchive(folder / "archive"),
         entries=entries,
-        cut=entries.cut,
         journal=Journal(folder / "journal"),
         peers=Peers(network.nodes.verifiers),
         chain=Chain(rpc, network.contracts, Sender(rpc, me)),
@@ -180,16 +177,6 @@ def make_service(network: Network, folder: Path, me: Account, closing_class: typ
     )
     intake.know(known.assets(clock.now()))
     return Service(network, intake, closing, known, Listed(closing.archive), clock.now)
-
-
-def _in_this_loop(cut: Callable[[int], Cut]) -> Callable[[int], Cut]:
-    """The log is appended to and cut in one thread: the event loop's."""
-    loop = asyncio.get_running_loop()
-
-    async def run(epoch: int) -> Cut:
-        return cut(epoch)
-
-    return lambda epoch: asyncio.run_coroutine_threadsafe(run(epoch), loop).result(60)
 
 
 def problem(status: int, detail: str) -> Answer:

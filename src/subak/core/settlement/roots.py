@@ -22,6 +22,7 @@ from subak.core.settlement.money import Earned, Shares, to_ints, to_words
 from subak.core.settlement.reasons import kind_of, reason_table
 
 _BLOCK = 1 << 14
+"""Leaves that are packed and hashed at once."""
 
 
 def close(

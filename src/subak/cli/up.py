@@ -112,7 +112,7 @@ class _JsonLines(_View):
             {
                 "event": "epoch",
                 "epoch": line.epoch,
-                "root": "0x" + line.root.hex(),
+                "root": line.root,
                 "paid": str(line.paid),
                 "unallocated": str(line.unallocated),
                 "accepted": line.accepted,
@@ -184,9 +184,9 @@ class _LiveTable(_View):
             table.add_column(title, justify="right")
         table.add_column("why refused or held")
         for line in self._lines[-SHOWN_EPOCHS:]:
-            why = ", ".join(f"{count} {name}" for name, count in line.reasons.items() if name in line.not_accepted)
+            why = ", ".join(f"{count} {name}" for name, count in line.not_paid.items())
             paid = f"{line.paid // UNIT:,}.{line.paid % UNIT // 10**14:04}"
-            row = (line.epoch, line.root.hex()[:12] + "…", paid, line.unallocated, line.accepted, line.held, line.refused, why)
+            row = (line.epoch, line.root[2:14] + "…", paid, line.unallocated, line.accepted, line.held, line.refused, why)
             table.add_row(*(str(each) for each in row))
         return table
 

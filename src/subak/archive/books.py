@@ -75,10 +75,13 @@ def assemble(
     listed = 0
     for ref, frame in frames:
         order = pl.Series("order", np.arange(listed, listed + len(frame), dtype=np.uint64))
-        holds = pl.Series("valid", valid(frame, schemas[ref.schema], contents.network, keys))
-        parts.setdefault(ref.schema, []).append(frame.with_columns(order, holds))
+        parts.setdefault(ref.schema, []).append(frame.with_columns(order))
         listed += len(frame)
-    return {schema: pl.concat(each) for schema, each in parts.items()}
+    entries = {schema: pl.concat(each) for schema, each in parts.items()}
+    return {
+        schema: frame.with_columns(pl.Series("valid", valid(frame.drop("order"), schemas[schema], contents.network, keys)))
+        for schema, frame in entries.items()
+    }
 
 
 def read_state(archive: Archive, state_root: bytes) -> State:

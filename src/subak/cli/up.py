@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -53,7 +54,7 @@ def _watch(town: Town, network: Network, view: _View, epochs: int, stopped: thre
     rpc = Rpc(network.nodes.rpc)
     shown = 0
     ended = False
-    lines: Iterator[EpochLine | None] = epoch_lines(network, rpc, Chain(rpc, network.contracts))
+    lines = epoch_lines(network, rpc, Chain(rpc, network.contracts), town.finals_before)
     while not stopped.is_set():
         for name in town.watch():
             view.say(f"{name} had stopped; started it again")
@@ -86,10 +87,10 @@ class _View:
 
 
 class _JsonLines(_View):
-    """One JSON object a line."""
+    """One JSON object a line; what is only said on the way goes to standard error."""
 
     def say(self, words: str) -> None:
-        self._print({"event": "note", "text": words})
+        print(msgspec.json.encode({"event": "note", "text": words}).decode(), file=sys.stderr, flush=True)
 
     def ready(self, town: Town, network: Network) -> None:
         contracts = {name: "0x" + getattr(network.contracts, name).hex() for name in network.contracts.__struct_fields__}

@@ -44,11 +44,12 @@ class EpochLine:
     """Of these, the ones that were held or refused."""
 
 
-def epoch_lines(network: Network, rpc: Rpc, chain: Chain) -> Iterator[EpochLine | None]:
-    """Endless: the next final epoch once its accounts are paid out, or None if there is none at this look."""
+def epoch_lines(network: Network, rpc: Rpc, chain: Chain, skip: int = 0) -> Iterator[EpochLine | None]:
+    """Endless: the next final epoch once its accounts are paid out, or None if there is none at this look. The first ``skip`` final
+    ranges are not told."""
     follower = Follower(rpc, network.contracts, network.clock)
     archives = [HttpArchive(f"{verifier}/archive", seconds=10) for verifier in network.nodes.verifiers]
-    ranges = looks = 0
+    ranges, looks = skip, 0
     while True:
         try:
             finals = follower.finalised()

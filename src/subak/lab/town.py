@@ -28,6 +28,7 @@ from subak.chain.deploy import Genesis, Plan, SchedulePlan, StakePlan, TokenPlan
 from subak.chain.local import CHAIN_ID, LocalChain
 from subak.chain.network_file import load_network, write_network
 from subak.chain.rpc import Rpc
+from subak.chain.snapshot import Follower
 from subak.core.canon.ids import ED25519, asset_id
 from subak.core.canon.json import encode
 from subak.core.nouns import Address, Attestation, Bootstrap, Clock, Hash, KindPolicy, Network, Nodes, Policy
@@ -120,6 +121,8 @@ class Town:
         self.children: list[Child] = []
         self.chain: LocalChain | None = None
         self.network: Network | None = None
+        self.finals_before = 0
+        """How many ranges were already final when the folder was resumed."""
 
     def up(self, say: Callable[[str], None]) -> Network:
         """Bring everything up; returns when every part answers and the clock runs. ``say`` hears about progress."""
@@ -149,6 +152,7 @@ class Town:
                     "leave the option away or choose another --data folder"
                 )
             write_network(self.folder / "network.toml", network)
+            self.finals_before = len(Follower(rpc, network.contracts, network.clock).finalised())
         for number in range(self.wishes.verifiers):
             self._archive(number).put("network.json", encode(network), replace=True)
         self._write_host_file(homes, device_ports)

@@ -6,6 +6,7 @@ A table keeps everything that was signed, so the very bytes come back from it an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -101,9 +102,10 @@ def valid(frame: pl.DataFrame, schema: Schema, network: bytes, keys: pl.DataFram
     """Whether each row carries its asset's own signature under the strict rule.
 
     ``keys`` has a row per asset: ``asset``, ``curve``, ``key``. False for an unknown asset, a signer id that is not the key's, and a curve
-    other than Ed25519.
+    other than Ed25519. Hosts post to several verifiers, so a Book holds most Entries several times; a copy is not verified again.
     """
     good = np.zeros(len(frame), np.bool_)
+    known: dict[bytes, bool] = {}
     owners = keys.select(pl.col("asset").alias("subject"), "curve", "key")
     for start in range(0, len(frame), _BLOCK):
         block = frame.slice(start, _BLOCK)
@@ -117,12 +119,15 @@ def valid(frame: pl.DataFrame, schema: Schema, network: bytes, keys: pl.DataFram
             strict=True,
         )
         for row, (curve, key, signer, signature, signed) in enumerate(rows, start):
-            good[row] = (
-                curve == ED25519
-                and len(key) == ed25519.KEY_BYTES
-                and signer == signer_id(curve, key)
-                and ed25519.verify(key, signature, signed)
-            )
+            name = sha256(signed + signature).digest()
+            if name not in known:
+                known[name] = (
+                    curve == ED25519
+                    and len(key) == ed25519.KEY_BYTES
+                    and signer == signer_id(curve, key)
+                    and ed25519.verify(key, signature, signed)
+                )
+            good[row] = known[name]
     return good
 
 

@@ -10,6 +10,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
 from subak.chain.accounts import Account
@@ -17,8 +18,11 @@ from subak.chain.contracts import ChainRefused
 from subak.chain.network_file import load_network
 from subak.chain.settlement import Opened, SettlementView
 from subak.cli.nodes import serve_verifier
+from subak.core.canon.json import encode
 from subak.core.canon.typed_data import epoch_root_digest
+from subak.core.nouns import Hash, SegmentRef
 from subak.verifier.closing import Closing, Settled
+from subak.verifier.peers import head_digest
 from subak.verifier.service import make_service
 
 log = logging.getLogger("liar")
@@ -49,14 +53,34 @@ class LyingClosing(Closing):
                 log.warning("the chain refused the lie: %s", refused)
 
 
+class BogusHeads(Closing):
+    """Honest but for its heads, which name a segment that nobody holds."""
+
+    def _make_heads(self, now_unix_s: int) -> None:
+        made = self.journal.heads()
+        super()._make_heads(now_unix_s)
+        for epoch in range(made, self.journal.heads()):
+            head = self.journal.head(epoch)
+            assert head is not None
+            bogus = SegmentRef("energy.reading", Hash(b"nobody" + bytes(26)), 7, self.me.address, 0)
+            forged = msgspec.structs.replace(head, segments=(*head.segments, bogus))
+            forged = msgspec.structs.replace(forged, signature=self.me.sign_digest(head_digest(forged)))
+            (self.archive.root.parent / "journal" / f"head-{epoch}.json").write_bytes(encode(forged))
+            log.warning("epoch %d: announced a segment that does not exist", epoch)
+
+
+CHARACTERS = {"state": LyingClosing, "heads": BogusHeads}
+
+
 def main() -> None:
     """The options of ``subak verifier``."""
     parser = argparse.ArgumentParser()
     for name in ("--network", "--folder", "--key"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("character", choices=CHARACTERS)
     chosen = parser.parse_args()
-    service = make_service(load_network(chosen.network), chosen.folder, Account.load(chosen.key), LyingClosing)
+    service = make_service(load_network(chosen.network), chosen.folder, Account.load(chosen.key), CHARACTERS[chosen.character])
     serve_verifier(service, "127.0.0.1", chosen.port)
 
 

@@ -14,11 +14,12 @@ from subak.lab.town import Town, Wishes
 from subak.verifier.checking import check
 
 
-class TownWithALiar(Town):
-    """The lead of epoch 0's first attempt is a liar."""
+class TownWithLiars(Town):
+    """The lead of epoch 0's first attempt lies about the state; the third verifier announces a segment that nobody holds."""
 
     def verifier_command(self, number: int) -> list[str]:
-        return [sys.executable, str(Path(__file__).with_name("lying_verifier.py"))] if number == 0 else super().verifier_command(number)
+        liar = [sys.executable, str(Path(__file__).with_name("lying_verifier.py"))]
+        return {0: [*liar, "state"], 2: [*liar, "heads"]}.get(number) or super().verifier_command(number)
 
 
 def first_final(town: Town, network: Network, seconds: float) -> Finalised:
@@ -31,8 +32,8 @@ def first_final(town: Town, network: Network, seconds: float) -> Finalised:
     return finals[0]
 
 
-def test_a_lead_that_changes_the_state_gets_no_quorum(tmp_path: Path) -> None:
-    town = TownWithALiar(Wishes(tmp_path, homes=3))
+def test_a_lead_that_changes_the_state_gets_no_quorum_and_a_bogus_head_stops_nobody(tmp_path: Path) -> None:
+    town = TownWithLiars(Wishes(tmp_path, homes=3))
     try:
         network = town.up(lambda words: None)
         final = first_final(town, network, 120)
@@ -41,5 +42,6 @@ def test_a_lead_that_changes_the_state_gets_no_quorum(tmp_path: Path) -> None:
         assert result.passed, result.words()
     finally:
         town.down()
-    said = (tmp_path / "logs" / "verifier-0.log").read_text()
-    assert "the chain refused the lie" in said
+    assert "the chain refused the lie" in (tmp_path / "logs" / "verifier-0.log").read_text()
+    assert "announced a segment that does not exist" in (tmp_path / "logs" / "verifier-2.log").read_text()
+    assert "is left out" in (tmp_path / "logs" / "verifier-1.log").read_text()

@@ -94,6 +94,7 @@ class Settlement:
         self._rpc = rpc
         self._settlement = contract(rpc, contracts, "Settlement")
         self._stake = contract(rpc, contracts, "Stake")
+        self._minter = contract(rpc, contracts, "Minter")
         self._sender = sender
 
     @property
@@ -146,6 +147,15 @@ class Settlement:
         """Token units and payment units that an account took, ever."""
         rewards, fees = self._settlement.call("taken", account)
         return rewards, fees
+
+    def taken_many(self, accounts: Sequence[bytes], block: int | str = "latest") -> list[int]:
+        """Token units that each account took, ever."""
+        return [rewards for rewards, _ in self._settlement.call_many([("taken", (account,)) for account in accounts], block)]
+
+    def budget(self, first: int, last: int) -> int:
+        """The most that a range of epochs may mint, breaker and cap included."""
+        allowed: int = self._minter.call("budget", first, last)
+        return allowed
 
     def open(self, first: int, last: int, attempt: int, book_hashes: Sequence[bytes], snapshot_block: int) -> Receipt:
         """Open the Books of the epochs ``first`` to ``last``, both included; only the attempt's lead can."""

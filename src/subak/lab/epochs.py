@@ -98,5 +98,5 @@ def _lines(found: Range) -> Iterator[EpochLine]:
 
 
 def _all_paid(found: Range, chain: Chain) -> bool:
-    accounts = found.accounts.select("account", "rewards").iter_rows()
-    return all(chain.taken(bytes.fromhex(account[2:]))[0] >= int(rewards) for account, rewards in accounts)
+    owed = {bytes.fromhex(account[2:]): int(rewards) for account, rewards in found.accounts.select("account", "rewards").iter_rows()}
+    return all(took >= rewards for took, rewards in zip(chain.taken_many(list(owed)), owed.values(), strict=True))

@@ -14,7 +14,7 @@ import msgspec
 
 from subak.archive.books import BookRefused, load_book, paths_of, read_contents, read_policy, read_state, schemas_of, write_state
 from subak.archive.log import EntryLog
-from subak.archive.segments import write_segments
+from subak.archive.segments import read_segment, segment_path, write_segments
 from subak.archive.store import ArchiveError, FolderArchive, NotThere, get_checked
 from subak.archive.tables import write_tables
 from subak.chain.accounts import Account
@@ -24,6 +24,7 @@ from subak.chain.snapshot import Finalised, Follower
 from subak.core.canon.json import encode, hash_json
 from subak.core.canon.keccak import keccak256
 from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
+from subak.core.kind import Schema
 from subak.core.nouns import Contents, Hash, Head, Network, SegmentRef, Settlement, Snapshot, SnapshotRef, Vote, decode
 from subak.core.nouns.document import Signature
 from subak.core.settlement import epoch_root, settle_range, verdict_tables
@@ -116,7 +117,7 @@ class Closing:
         """Which segments final Books list: they never need to be listed again."""
         finals = self.follower.finalised()
         if finals[: len(self._finals)] != self._finals:
-            self._finals, self._listed_segments = [], set()  # the chain lost its last second
+            self._finals, self._listed_segments, self._paid_out = [], set(), -1  # the chain lost its last second
         for final in finals[len(self._finals) :]:
             for book_hash in final.book_hashes:
                 self.peers.fetch(f"book/{book_hash.hex()}.json", book_hash, self.archive)
@@ -155,14 +156,18 @@ class Closing:
         waited = now_unix_s - clock.close_unix_s(last)
         books: list[Contents] = []
         listed = set(self._listed_segments)
+        mintable = 0
         for epoch in range(first, last + 1):
             snapshot = self.follower.snapshot(epoch)
             if snapshot is None:
                 break
+            mintable += sum(to_ints(snapshot[1].pools["budget"]))
+            if books and self.chain.budget(first, epoch) < mintable:
+                break  # a range that may mint more than the breaker lets through could never be proposed
             heads = self.peers.heads(epoch, self.network.id)
             if len(heads) < len(self.peers) and waited < clock.attempt_seconds // PATIENCE:
                 break
-            contents = self._contents(epoch, heads, listed, snapshot)
+            contents = self._contents(epoch, self._sound(epoch, heads), listed, snapshot)
             self._bring_home(contents)
             listed.update(ref.sha for ref in contents.segments)
             books.append(contents)
@@ -173,6 +178,28 @@ class Closing:
         hashes = [hash_json(contents) for contents in books]
         self.chain.open(first, first + len(books) - 1, view.current_attempt, hashes, books[-1].snapshot.block)
         log.info("epochs %d..%d: opened, attempt %d", first, first + len(books) - 1, view.current_attempt)
+
+    def _sound(self, epoch: int, heads: Mapping[bytes, Head]) -> dict[bytes, Head]:
+        """The heads of staked verifiers whose segments can be had and read: one that names what nobody holds must not stop the epoch."""
+        weights, _ = self.chain.weights(list(heads), epoch)
+        sound = {}
+        for (verifier, head), weight in zip(heads.items(), weights, strict=True):
+            try:
+                if not weight or any(ref.verifier != verifier for ref in head.segments):
+                    raise BookRefused("it is not staked, or lists what it did not take in itself")
+                for ref in head.segments:
+                    self.peers.fetch(segment_path(ref), ref.sha, self.archive)
+                    read_segment(self.archive, ref, self._schema(ref))
+                sound[verifier] = head
+            except (ArchiveError, BookRefused) as error:
+                log.warning("epoch %d: the head of %r is left out: %s", epoch, head.verifier, error)
+        return sound
+
+    def _schema(self, ref: SegmentRef) -> Schema:
+        for schema in self._schemas.values():
+            if schema.name == ref.schema:
+                return schema
+        raise BookRefused(f"no installed kind has the schema {ref.schema}")
 
     def _contents(self, epoch: int, heads: Mapping[bytes, Head], listed: set[bytes], snapshot: tuple[SnapshotRef, Snapshot]) -> Contents:
         """The one Book that these heads and the chain come to."""
@@ -248,6 +275,8 @@ class Closing:
         for head in heads:
             if head.epoch != epoch or head.network != self.network.id or not head_holds(head):
                 raise BookRefused(f"epoch {epoch}: the head of {head.verifier!r} speaks of epoch {head.epoch} or is not signed by it")
+            if any(ref.verifier != head.verifier for ref in head.segments):
+                raise BookRefused(f"epoch {epoch}: the head of {head.verifier!r} lists what it did not take in itself")
         if not all(self.chain.weights([head.verifier for head in heads], epoch)[0]):
             raise BookRefused(f"epoch {epoch}: a head comes from an account that is no verifier: {[head.verifier for head in heads]}")
         expected = self._contents(epoch, {head.verifier: head for head in heads}, listed, snapshot)
@@ -269,22 +298,26 @@ class Closing:
             log.info("epochs %d..%d: final", opened.first, opened.last)
 
     def _pay_out(self, now_unix_s: int) -> None:
-        """Send everyone what the last final root owes them: senders pay gas, so that owners need none."""
+        """Send everyone what the last final root owes them: senders pay gas, so that owners need none.
+
+        Done when nobody is owed anything at a block that is final, so that a chain that lost the payments is asked again.
+        """
         final = self._finals[-1] if self._finals else None
         if final is None or self._paid_out == final.last or not self._is_mine(final.first + final.attempt, final.unix_s, now_unix_s):
             return
         state = read_state(self.archive, final.state_root)
-        accounts = zip(
-            state.accounts["account"].to_list(), to_ints(state.accounts["rewards"]), to_ints(state.accounts["fees"]), strict=True
-        )
-        leaves = [leaf for leaf in list(accounts)[:MOST_CLAIMS] if self.chain.taken(leaf[0])[0] < leaf[1]]
+        accounts = state.accounts["account"].to_list()[:MOST_CLAIMS]
+        totals = zip(accounts, to_ints(state.accounts["rewards"]), to_ints(state.accounts["fees"]), strict=False)
+        taken = self.chain.taken_many(accounts)
+        owed = [(row, leaf) for row, (leaf, took) in enumerate(zip(totals, taken, strict=True)) if took < leaf[1]]
+        if not owed:
+            self._paid_out = final.last if self.chain.taken_many(accounts, "finalized") == taken else self._paid_out
+            return
         tree = payout_tree(state)
-        row_of = {account: row for row, account in enumerate(state.accounts["account"].to_list())}
-        for at in range(0, len(leaves), CLAIM_BATCH):
-            batch = leaves[at : at + CLAIM_BATCH]
-            self.chain.claim_many(batch, tree.multiproof([row_of[account] for account, _, _ in batch]))
+        for at in range(0, len(owed), CLAIM_BATCH):
+            batch = owed[at : at + CLAIM_BATCH]
+            self.chain.claim_many([leaf for _, leaf in batch], tree.multiproof([row for row, _ in batch]))
             log.info("epochs up to %d: paid %d accounts", final.last, len(batch))
-        self._paid_out = final.last
 
     def _is_mine(self, turn: int, since_unix_s: int, now_unix_s: int) -> bool:
         """The lead's to do; anyone's once the lead let a quarter of a turn pass."""

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -128,8 +129,9 @@ def _settle(folder: str, book_hash: str, state_root: str) -> dict[str, Any]:
     started, cpu_started = time.perf_counter(), time.process_time()
     before = timed("read", read_state)(archive, bytes.fromhex(state_root))
     book = timed("read", _load_verified)(archive, bytes.fromhex(book_hash), policy)
-    settled = timed("other", SETTLE.settle)(book, before, {"energy": ENERGY})
-    message = timed("EpochRoot", epoch_root)([settled], [book], before, 0)
+    with ThreadPoolExecutor(2) as threads:
+        settled = timed("other", SETTLE.settle)(book, before, {"energy": ENERGY}, threads.map)
+    message = timed("EpochRoot", epoch_root)([settled], [book], bytes(32), bytes.fromhex(state_root), 0)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     parts["other"] -= sum(parts[part] for part in set(PARTS.values()))
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

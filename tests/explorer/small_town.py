@@ -118,7 +118,7 @@ class Town:
         loaded = [load_book(self.archive, each, rules) for each, rules in zip(hashes, kinds, strict=True)]
         before = read_state(self.archive, self.state_root)
         settled: Sequence[Settlement] = settle_range(loaded, before, kinds)
-        message = epoch_root(settled, loaded, before, view.current_attempt)
+        message = epoch_root(settled, loaded, view.root, view.state_root, view.current_attempt)
         if lie:
             settled, message = lie(settled, message)
         for each in settled:

@@ -271,7 +271,8 @@ class _Checking:
         before = _read(f"state/{state_root.hex()}/manifest.json", lambda: read_state(self._archive, state_root))
         settled = _read(_book_path(hashes[-1]), partial(settle_range, books, before, kinds))
         self._reasons = reason_table({name: rules for each in kinds for name, rules in each.items()}.values())
-        self._compare_roots(epoch_root(settled, books, before, final.attempt))
+        root = self._previous.root if self._previous else _NO_ROOT
+        self._compare_roots(epoch_root(settled, books, root, state_root, final.attempt))
         return settled
 
     def _book_is_true(self, epoch: int, contents: Contents) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -80,6 +81,7 @@ class Closing:
         self._listed_segments: set[bytes] = set()
         self._finals: list[Finalised] = []
         self._paid_out = -1
+        self._blocks = ThreadPoolExecutor(2, thread_name_prefix="judge")
 
     def tick(self, now_unix_s: int) -> None:
         """Do what is due at this network time.
@@ -259,9 +261,8 @@ class Closing:
                 listed.update(ref.sha for ref in contents.segments)
             kinds = [rules_for(read_policy(self.archive, read_contents(self.archive, each).policy)) for each in book_hashes]
             books = [load_book(self.archive, each, rules) for each, rules in zip(book_hashes, kinds, strict=True)]
-            before = read_state(self.archive, view.state_root)
-            settlements = settle_range(books, before, kinds)
-            self._settled[book_hashes] = Settled(epoch_root(settlements, books, before, opened.attempt), settlements)
+            settlements = settle_range(books, read_state(self.archive, view.state_root), kinds, self._blocks.map)
+            self._settled[book_hashes] = Settled(epoch_root(settlements, books, view.root, view.state_root, opened.attempt), settlements)
         settled = self._settled[book_hashes]
         return Settled(replace(settled.message, attempt=opened.attempt), settled.settlements)
 

@@ -165,7 +165,7 @@ def test_a_range_is_its_books_one_after_another() -> None:
     apart = settled(books, two.state, BOTH)
     together = settle_range(books, two.state, [BOTH, BOTH])
     assert [each.state_root for each in together] == [each.state_root for each in apart]
-    message = epoch_root(together, books, two.state, attempt=4)
+    message = epoch_root(together, books, two.tree.root, two.state_root, attempt=4)
     assert (message.first, message.last, message.attempt, message.round) == (2, 3, 4, 0)
     assert (message.prev_root, message.prev_state_root) == (two.tree.root, two.state_root)
     assert (message.root, message.state_root) == (apart[-1].tree.root, apart[-1].state_root)

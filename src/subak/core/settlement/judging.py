@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from subak.core.settlement import reasons
 from subak.core.settlement.blocks import Flat, Grid, in_blocks, in_time_order, outside_window, rank, read_lines
 from subak.core.settlement.listing import Listed, placed, places
 
+Run = Callable[[Callable[[Column], None], Iterable[Column]], Iterable[None]]
+"""``map``, or an executor's."""
 MAX_WORK = 1 << 50
 """Most work that one line may count; keeps every sum of an asset's lines inside int64."""
 _UNDECLARED = -1
@@ -38,9 +41,10 @@ class Verdicts:
     """Per row of the snapshot's assets: its device has signed that its owner holds it, in this Book or before."""
 
 
-def judge(listed: Listed, book: Book, before: State, kinds: Mapping[str, Rules]) -> Verdicts:
+def judge(listed: Listed, book: Book, before: State, kinds: Mapping[str, Rules], run: Run = map) -> Verdicts:
     """Every line of every listed Entry gets one verdict. Paid work of an asset that signed two different Entries of one sequence is held.
 
+    Blocks of assets know nothing of each other; ``run`` may judge several at once.
     Errors: ValueError if rules break their contract (an undeclared reason, work where nothing was accepted or beyond ``MAX_WORK``).
     """
     assets = book.snapshot.assets
@@ -55,7 +59,7 @@ def judge(listed: Listed, book: Book, before: State, kinds: Mapping[str, Rules])
     )
     _take_possessions(listed, book, verdicts)
     for name in sorted(kinds):
-        _judge_kind(kinds[name], listed, book, verdicts)
+        _judge_kind(kinds[name], listed, book, verdicts, run)
     return verdicts
 
 
@@ -87,19 +91,22 @@ def _take_possessions(listed: Listed, book: Book, verdicts: Verdicts) -> None:
     verdicts.live[lines.asset[codes == ACCEPTED]] = True
 
 
-def _judge_kind(rules: Rules, listed: Listed, book: Book, verdicts: Verdicts) -> None:
+def _judge_kind(rules: Rules, listed: Listed, book: Book, verdicts: Verdicts, run: Run) -> None:
     context = context_of(rules, book)
     ours = np.flatnonzero(np.isin(listed.schema, [listed.schemas.index(schema) for schema in rules.schemas]) & (listed.reason == ACCEPTED))
     live = verdicts.live[listed.asset[ours]]
     not_live = np.zeros(len(listed), np.bool_)
     not_live[ours[~live]] = True
     verdicts.reasons[np.repeat(not_live, listed.rows)] = reasons.NOT_LIVE
-    for entries in in_blocks(ours[live], listed):
+
+    def judge_block(entries: Column) -> None:
         lines = read_lines(entries, listed, verdicts.offsets, book, rules.schemas)
         lines = in_time_order(_refuse(verdicts, lines, outside_window(lines, book)))
         lines = _refuse(verdicts, lines, np.where(rank(lines.asset) < reasons.MAX_LINES_PER_ASSET, ACCEPTED, reasons.TOO_MANY_LINES))
         if len(lines):
             _judge_block(rules, Grid(lines), listed, book, context, verdicts)
+
+    deque(run(judge_block, in_blocks(ours[live], listed)), maxlen=0)
 
 
 def _judge_block(rules: Rules, grid: Grid, listed: Listed, book: Book, context: Context, verdicts: Verdicts) -> None:

@@ -24,23 +24,24 @@ from subak.core.kind import Rules
 from subak.core.nouns.book import Book
 from subak.core.nouns.settlement import Settlement
 from subak.core.nouns.state import State
-from subak.core.settlement.judging import judge
+from subak.core.settlement.judging import Run, judge
 from subak.core.settlement.listing import list_entries, places
 from subak.core.settlement.money import price, split, vest
-from subak.core.settlement.roots import close, payout_tree
+from subak.core.settlement.roots import close
 from subak.core.settlement.totals import total
 
 
-def settle(book: Book, before: State, kinds: Mapping[str, Rules]) -> Settlement:
+def settle(book: Book, before: State, kinds: Mapping[str, Rules], run: Run = map) -> Settlement:
     """What ``book`` comes to after the state ``before``, under the rules ``kinds`` that its policy names.
 
-    ``before`` is the content of the last final stateRoot; it is an argument because the Book does not hold it.
+    ``before`` is the content of the last final stateRoot; it is an argument because the Book does not hold it. ``run`` judges blocks of
+    assets: ``map`` one after another, an executor's ``map`` several at once, with the same bytes.
     Errors: ValueError if the policy names a kind, version or table that ``kinds`` or the Book lacks, or the state an asset that the
     snapshot lacks.
     """
     check(book, before, kinds)
     listed = list_entries(book, kinds)
-    verdicts = judge(listed, book, before, kinds)
+    verdicts = judge(listed, book, before, kinds, run)
     earned = price(verdicts, book, before, kinds)
     vested = vest(earned, book, before)
     shares = split(vested, book)
@@ -68,25 +69,28 @@ def check(book: Book, before: State, kinds: Mapping[str, Rules]) -> None:
         raise ValueError(f"the state knows {len(lost)} assets that the snapshot lacks, {lost[0].hex()} first: assets never vanish")
 
 
-def settle_range(books: Sequence[Book], before: State, kinds: Sequence[Mapping[str, Rules]]) -> list[Settlement]:
+def settle_range(books: Sequence[Book], before: State, kinds: Sequence[Mapping[str, Rules]], run: Run = map) -> list[Settlement]:
     """Consecutive Books one after the other, each under its own policy's rules, the state handed on."""
     settled: list[Settlement] = []
     for book, rules in zip(books, kinds, strict=True):
-        settled.append(settle(book, settled[-1].state if settled else before, rules))
+        settled.append(settle(book, settled[-1].state if settled else before, rules, run))
     return settled
 
 
-def epoch_root(settled: Sequence[Settlement], books: Sequence[Book], before: State, attempt: int, round_: int = 0) -> EpochRoot:
-    """What the verifiers sign about this range of Books."""
+def epoch_root(
+    settled: Sequence[Settlement], books: Sequence[Book], prev_root: bytes, prev_state_root: bytes, attempt: int, round_: int = 0
+) -> EpochRoot:
+    """What the verifiers sign about this range of Books. ``prev_root`` and ``prev_state_root`` are the final ones on the chain; the state
+    that was settled from is the content of the latter."""
     last = settled[-1]
     return EpochRoot(
         first=settled[0].epoch,
         last=last.epoch,
         attempt=attempt,
         round=round_,
-        prev_root=payout_tree(before).root,
+        prev_root=prev_root,
         root=last.tree.root,
-        prev_state_root=before.root(),
+        prev_state_root=prev_state_root,
         state_root=last.state_root,
         asset_root=last.asset_tree.root,
         verdicts_hash=columns_hash(verdict_tables(settled)),

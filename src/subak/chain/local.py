@@ -271,7 +271,7 @@ class LocalChain:
                     stdout=subprocess.DEVNULL,
                     stderr=log,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent(),
+                    preexec_fn=die_with_parent(),
                 )
             self._await_answer(complaints)
             head = self._rpc.block("latest")
@@ -315,7 +315,7 @@ def _npm_package() -> tuple[str, str]:
     return f"@foundry-rs/anvil-{system}-{machine}", "anvil.exe" if system == "win32" else "anvil"
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """On Linux, what makes the kernel send SIGTERM to a child whose parent is gone."""
     if not sys.platform.startswith("linux"):
         return None

@@ -25,7 +25,7 @@ from subak.archive.tables import write_limit_table
 from subak.chain.accounts import Account
 from subak.chain.contracts import Contract, Sender
 from subak.chain.deploy import Genesis, Plan, SchedulePlan, StakePlan, TokenPlan, deploy
-from subak.chain.local import CHAIN_ID, LocalChain
+from subak.chain.local import CHAIN_ID, LocalChain, die_with_parent
 from subak.chain.network_file import load_network, write_network
 from subak.chain.rpc import Rpc
 from subak.chain.snapshot import Follower
@@ -82,7 +82,9 @@ class Child:
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent()
+            )
         self.started_at = time.monotonic()
 
     def revive(self) -> bool:

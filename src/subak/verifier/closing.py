@@ -138,15 +138,23 @@ class Closing:
     def _make_heads(self, now_unix_s: int) -> None:
         """For every epoch whose intake has closed: say which segments this verifier brings."""
         for epoch in range(self.journal.heads(), self.network.clock.epochs_closed_at(now_unix_s)):
-            fresh = self._uncut.take(self.entries.cut(epoch))
-            before = self.journal.head(epoch - 1)
-            kept = tuple(ref for ref in (before.segments if before else ()) if ref.sha not in self._listed_segments)
-            new = write_segments(self.archive, fresh, self._schemas, self.network.id, self.me.address)
-            head = Head(Hash(self.network.id), epoch, self.me.address, kept + new, Signature(bytes(64)))
-            head = msgspec.structs.replace(head, signature=self.me.sign_digest(head_digest(head)))
-            self.archive.put(f"heads/{hash_json(head).hex()}.json", encode(head))
-            self.journal.keep_head(head)
-            log.info("epoch %d: brings %d segments, %d new Entries", epoch, len(head.segments), len(fresh))
+            try:
+                self._make_head(epoch)
+            except Exception:
+                # What was taken belongs to a head that was not kept: begin again from what is on disk.
+                self._uncut = Uncut(self.entries, self.network.clock, self.journal.heads())
+                raise
+
+    def _make_head(self, epoch: int) -> None:
+        fresh = self._uncut.take(self.entries.cut(epoch))
+        before = self.journal.head(epoch - 1)
+        kept = tuple(ref for ref in (before.segments if before else ()) if ref.sha not in self._listed_segments)
+        new = write_segments(self.archive, fresh, self._schemas, self.network.id, self.me.address)
+        head = Head(Hash(self.network.id), epoch, self.me.address, kept + new, Signature(bytes(64)))
+        head = msgspec.structs.replace(head, signature=self.me.sign_digest(head_digest(head)))
+        self.archive.put(f"heads/{hash_json(head).hex()}.json", encode(head))
+        self.journal.keep_head(head)
+        log.info("epoch %d: brings %d segments, %d new Entries", epoch, len(head.segments), len(fresh))
 
     def _open(self, view: SettlementView, now_unix_s: int) -> None:
         """Open the next Books, if it is this verifier's turn."""

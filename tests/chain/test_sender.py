@@ -13,7 +13,7 @@ from subak.chain.accounts import Account
 from subak.chain.contracts import ChainForgot, ChainRefused, Sender
 from subak.chain.deploy import deploy, is_deployed
 from subak.chain.local import LocalChain
-from subak.chain.rpc import NotMined, Rpc, RpcError, RpcUnreachable, within
+from subak.chain.rpc import Rpc, RpcError, RpcUnreachable
 from subak.chain.snapshot import Follower
 
 from .conftest import CLOCK, FOUNDER, GENESIS, PLAN, TOKEN, VERIFIERS, Town, eventually, free_port, kill, wait_for_dump
@@ -147,11 +147,6 @@ def test_nobody_there() -> None:
     rpc = Rpc(f"http://127.0.0.1:{free_port()}", timeout_s=1)
     with pytest.raises(RpcUnreachable, match=r"127\.0\.0\.1"):
         rpc.block()
-
-
-def test_waiting_is_bounded(town: Town) -> None:
-    with pytest.raises(NotMined, match="0x" + "12" * 32):
-        town.rpc.wait_for_receipt(b"\x12" * 32, within(0), poll_s=0)
 
 
 def test_logs_are_read_in_pieces_as_small_as_the_node_wants(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

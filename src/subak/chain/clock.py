@@ -56,10 +56,6 @@ class NetworkClock:
             self._last = max(self._last, self._block_unix_s + since_seen * self.speed)
             return self._last
 
-    def real_seconds_until(self, unix_s: int) -> float:
-        """How many real seconds until network time is ``unix_s``, if blocks keep coming; 0 if it is past."""
-        return max(0.0, (unix_s - self.now_exact()) / self.speed)
-
     def _refresh(self, real: float) -> None:
         try:
             head = self._head()

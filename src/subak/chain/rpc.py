@@ -255,14 +255,6 @@ class Rpc:
             contract=Address(_bytes(created)) if created else None,
         )
 
-    def wait_for_receipt(self, transaction: bytes, expired: Callable[[], bool], poll_s: float = 0.02) -> Receipt:
-        """Ask for the receipt every ``poll_s`` real seconds until ``expired()``. Errors: NotMined."""
-        while (receipt := self.receipt(transaction)) is None:
-            if expired():
-                raise NotMined(transaction)
-            time.sleep(poll_s)
-        return receipt
-
     def _with_times(self, raw: list[dict[str, Any]]) -> list[Log]:
         lacking = sorted({each["blockNumber"] for each in raw if not each.get("blockTimestamp")})
         headers = self.batch([("eth_getBlockByNumber", (number, False)) for number in lacking])

@@ -174,10 +174,6 @@ class Settlement:
         """Pay an account the rewards it has not taken. ``rewards`` and ``fees`` are its leaf: running totals, ever."""
         return self._send("claimRewards", account, rewards, fees, list(proof))
 
-    def claim_fees(self, account: bytes, rewards: int, fees: int, proof: Sequence[bytes]) -> Receipt:
-        """Pay an account the fees it has not taken."""
-        return self._send("claimFees", account, rewards, fees, list(proof))
-
     def claim_many(self, leaves: Sequence[tuple[bytes, int, int]], proof: MultiProof) -> Receipt:
         """Pay many accounts their rewards. ``leaves`` are the (account, rewards, fees) that ``proof`` is for, in any order.
 

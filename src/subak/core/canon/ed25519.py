@@ -7,7 +7,6 @@ libsodium checks the equation, S and R as the rule says; the key is checked here
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
@@ -44,11 +43,6 @@ def verify_checked(key: bytes, signature: bytes, message: bytes) -> bool:
     except BadSignatureError:
         return False
     return True
-
-
-def verify_many(items: Iterable[tuple[bytes, bytes, bytes]]) -> list[bool]:
-    """``verify`` of each (key, signature, message)."""
-    return [verify(key, signature, message) for key, signature, message in items]
 
 
 def public_key(seed: bytes) -> bytes:

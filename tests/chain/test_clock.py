@@ -53,6 +53,31 @@ def test_it_is_the_last_block_plus_elapsed_times_speed() -> None:
     assert clock.now() == 1040
 
 
+def test_a_clock_that_is_asked_rarely_does_not_lag_by_what_it_missed() -> None:
+    """Blocks every half second, asked once a second just before the next one: a block's arrival is always seen late."""
+    world = World()
+    clock = clock_of(world, 100)
+    lags = []
+    for tick in range(1, 200):
+        world.real, world.head = 50 + tick * 0.97, 1000 + 50 * int(tick * 0.97 / 0.5)
+        lags.append(1000 + 100 * tick * 0.97 - clock.now_exact())
+    assert max(lags[20:]) < 5, "tenths of a real second behind"
+    assert min(lags) >= -1e-6, "ahead of the chain"
+
+
+def test_a_chain_that_paused_is_followed_back_into_step() -> None:
+    world = World()
+    clock = clock_of(world, 100, ahead_s=2)
+    for tick in range(10):
+        world.real, world.head = 50 + tick * 0.25, 1000 + 25 * tick
+        clock.now()
+    world.real += 30  # no blocks for half a minute, then the chain goes on where it was
+    for tick in range(10, 40):
+        world.real, world.head = world.real + 0.25, 1000 + 25 * tick
+        clock.now()
+    assert clock.now() <= 1000 + 25 * 39 + 25
+
+
 def test_it_asks_at_most_every_fifth_of_a_second() -> None:
     world = World()
     clock = clock_of(world, 100)

@@ -35,7 +35,9 @@ class NetworkClock:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._block_unix_s: int | None = None
+        self._unix_s = 0.0
         self._seen_at = 0.0
+        self._answered_at = 0.0
         self._saw_one_arrive = False
         self._asked_at = float("-inf")
         self._last = float("-inf")
@@ -52,8 +54,7 @@ class NetworkClock:
                 self._asked_at = real
                 self._refresh(real)
             assert self._block_unix_s is not None
-            since_seen = min(real - self._seen_at, self._ahead_s) if self._saw_one_arrive else 0.0
-            self._last = max(self._last, self._block_unix_s + since_seen * self.speed)
+            self._last = max(self._last, self._carried_on(real))
             return self._last
 
     def _refresh(self, real: float) -> None:
@@ -64,11 +65,21 @@ class NetworkClock:
                 self._asked_at = float("-inf")
                 raise
             return
-        # A lower head is a chain that restarted: time waits until it has caught up.
         if head != self._block_unix_s:
+            # It arrived since the last question: network time now is between its timestamp and that much later. Within these bounds the
+            # time carried on is the better guess, since a clock that is asked rarely sees every block late. A lower head is a chain that
+            # restarted: time waits until it has caught up.
+            latest = head + (real - self._answered_at) * self.speed
+            goes_on = self._saw_one_arrive and self._block_unix_s is not None and head > self._block_unix_s
+            self._unix_s = min(max(self._carried_on(real), head), latest) if goes_on else float(head)
             self._saw_one_arrive = self._block_unix_s is not None
             self._block_unix_s = head
             self._seen_at = real
+        self._answered_at = real
+
+    def _carried_on(self, real: float) -> float:
+        since_seen = min(real - self._seen_at, self._ahead_s) if self._saw_one_arrive else 0.0
+        return self._unix_s + since_seen * self.speed
 
 
 def _head_of(rpc: Rpc) -> Callable[[], int]:

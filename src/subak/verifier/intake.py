@@ -27,12 +27,13 @@ import msgspec
 
 from subak.archive.log import EntryLog, LogBroken
 from subak.core.canon.ed25519 import KeyRefused, check_key, verify_checked
-from subak.core.canon.entry import HEADER_BYTES, TAG, Malformed, RawEntry, Value, cut, fault, pack
+from subak.core.canon.entry import HEADER_BYTES, RawEntry, fault
 from subak.core.canon.ids import ED25519, signer_id
 from subak.core.canon.segment import unfit
 from subak.core.canon.typed_data import Acknowledgement, acknowledgement_digest
 from subak.core.kind import Schema
 from subak.core.nouns.network import Clock
+from subak.verifier.bodies import BodyRefused, Unreadable, read_batch, read_json
 from subak.verifier.limits import Buckets, Limits
 
 log = logging.getLogger("subak.verifier")
@@ -74,7 +75,6 @@ _TITLES = {404: "Not Found", 405: "Method Not Allowed"}
 _TURN_SECONDS = 0.02
 _SIGNATURES = 128
 _DRAINED_BYTES = 1 << 24
-_RESUMED = 64
 
 
 class Signer(Protocol):
@@ -161,13 +161,6 @@ class _Problem(Exception):
         """Part of the body was not read, so that the connection is of no more use."""
 
 
-class _Unreadable(NamedTuple):
-    """Something in the place of an Entry."""
-
-    reason: str
-    detail: str
-
-
 class Intake:
     """An ASGI application that takes Entries in. All its work is done in the event loop but for the fdatasync, which a thread does for
     everyone who waits."""
@@ -235,7 +228,7 @@ class Intake:
     async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body, is_json = await self._body(scope, receive)
-            entries = self._read_json(body) if is_json else _read_batch(body, self.network)
+            entries = self._read(body) if is_json else read_batch(body, self.network)
             if len(entries) > self.limits.body_entries:
                 raise _Problem("too_many_entries", f"{len(entries)} Entries, at most {self.limits.body_entries}")
             if not entries:
@@ -313,42 +306,13 @@ class Intake:
             fault = _Problem("busy", f"{self._bodies} bodies are being read", 1.0)
         return kind == JSON, length_bytes, fault
 
-    def _read_json(self, body: bytes) -> list[RawEntry | _Unreadable]:
-        """The Entries that people wrote, as the bytes they stand for."""
+    def _read(self, body: bytes) -> list[RawEntry | Unreadable]:
         try:
-            every = msgspec.json.decode(body, type=_JsonBatch).entries
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
-            raise _Problem("malformed", f"not the JSON of a batch: {error}") from None
-        entries = [self._entry_of_json(one) for one in every[: self.limits.body_entries + 1]]
-        size = sum(len(entry.signed) + len(entry.signature) for entry in entries if isinstance(entry, RawEntry))
-        if size > self.limits.body_bytes:
-            raise _Problem("too_large", f"the Entries have {size} bytes when they are signed, at most {self.limits.body_bytes}")
-        return entries
+            return read_json(body, self.network, self._by_name, self.limits.body_entries, self.limits.body_bytes)
+        except BodyRefused as error:
+            raise _Problem(error.reason, error.detail) from None
 
-    def _entry_of_json(self, one: msgspec.Raw) -> RawEntry | _Unreadable:
-        try:
-            told = msgspec.json.decode(one, type=_JsonEntry, strict=False)
-            schema = self._by_name.get(told.schema)
-            if schema is None:
-                return _Unreadable("unknown_schema", f"schema is {told.schema[:80]!r}, known are {sorted(self._by_name)}")
-            signed = pack(
-                network=self.network,
-                schema=schema,
-                subject=_hex(told.subject),
-                signer=_hex(told.signer),
-                sequence=told.sequence,
-                start_unix_s=told.start_unix_s,
-                interval_seconds=told.interval_seconds,
-                rows=[_row_of_json(schema, row) for row in told.rows],
-            )
-            signature = _hex(told.signature)
-            if len(signature) != 64:
-                return _Unreadable("malformed", f"signature has {len(signature)} bytes, not 64")
-            return next(cut(signed + signature))
-        except (ValueError, msgspec.DecodeError, RecursionError) as error:
-            return _Unreadable("malformed", str(error)[:300])
-
-    async def _check(self, entries: Sequence[RawEntry | _Unreadable]) -> _Checked:
+    async def _check(self, entries: Sequence[RawEntry | Unreadable]) -> _Checked:
         """Everything that can be said of each Entry alone. Lets others have their turn every 20 ms."""
         checked = _Checked()
         began = time.perf_counter()
@@ -372,12 +336,12 @@ class Intake:
         self._counts["verify_seconds_total"] += worked + time.perf_counter() - began
         return checked
 
-    def _look_at(self, entries: Sequence[RawEntry | _Unreadable], checked: _Checked) -> list[tuple[int, RawEntry, bytes, bytes, bytes]]:
+    def _look_at(self, entries: Sequence[RawEntry | Unreadable], checked: _Checked) -> list[tuple[int, RawEntry, bytes, bytes, bytes]]:
         """Every check but the signature; returns (index, Entry, key of its name, digest, public key) of what is left to verify."""
         to_verify = []
         now, elapsed, seen = self._now(), self._elapsed(), self._seen
         for index, entry in enumerate(entries):
-            if isinstance(entry, _Unreadable):
+            if isinstance(entry, Unreadable):
                 checked.refused.append(Refusal(index, entry.reason, entry.detail))
                 continue
             signed = entry.signed
@@ -616,72 +580,7 @@ class _Disconnected(Exception):
     """The client went away before its body had come."""
 
 
-class _JsonBatch(msgspec.Struct):
-    entries: list[msgspec.Raw]
-
-
-class _JsonEntry(msgspec.Struct, forbid_unknown_fields=True):
-    schema: str
-    subject: str
-    signer: str
-    sequence: int
-    start_unix_s: int
-    interval_seconds: int
-    rows: list[dict[str, int | str]]
-    signature: str
-
-
 _PROBLEM = "application/problem+json"
-
-
-def _read_batch(body: bytes, network: bytes) -> list[RawEntry | _Unreadable]:
-    """The Entries of a batch. After bytes that are none reading goes on, up to 64 times, where the next Entry of the network starts; that
-    may be inside of the Entry before, which was cut short and took bytes of its neighbour for its own."""
-    every: list[RawEntry | _Unreadable] = []
-    start, mark = 0, TAG + network
-    for _ in range(_RESUMED):
-        last = end = start
-        try:
-            for entry in cut(body[start:] if start else body):
-                every.append(entry)
-                last, end = end, end + len(entry.signed) + len(entry.signature)
-            return every
-        except Malformed as error:
-            neighbour = body.find(mark, last + 1, end + len(mark) - 1)
-            if neighbour >= 0:
-                every[-1] = _Unreadable("malformed", f"at byte {last}: cut short, another Entry starts at byte {neighbour}")
-                start = neighbour
-                continue
-            every.append(_Unreadable("malformed", f"at byte {end}: {error.detail}"))
-            start = body.find(mark, end + 1)
-            if start < 0:
-                return every
-    every.append(_Unreadable("malformed", f"at byte {start}: not read on after {_RESUMED} places that are no Entries"))
-    return every
-
-
-def _row_of_json(schema: Schema, row: Mapping[str, int | str]) -> list[Value]:
-    names = [field.name for field in schema.fields]
-    if row.keys() != set(names):
-        raise ValueError(f"a row has the fields {sorted(row)}, {schema.text} has {names}")
-    return [_value_of_json(field.name, field.type, row[field.name]) for field in schema.fields]
-
-
-def _value_of_json(name: str, kind: str, value: int | str) -> Value:
-    if kind in ("address", "bytes32"):
-        return _hex(value)
-    if isinstance(value, int):
-        return value
-    # Canonical JSON writes integers beyond 2^53 as strings.
-    if not value.isdecimal() or not value.isascii() or len(value) > 39:
-        raise ValueError(f"{name} is {value[:60]!r}, not a whole number")
-    return int(value)
-
-
-def _hex(text: int | str) -> bytes:
-    if not isinstance(text, str) or not text.startswith("0x"):
-        raise ValueError(f"bytes are 0x-hex, got {str(text)[:80]!r}")
-    return bytes.fromhex(text[2:])
 
 
 def _refused(reason: str) -> str:

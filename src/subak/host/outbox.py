@@ -87,9 +87,5 @@ class Outbox:
         self._db.execute("COMMIT")
         return gone
 
-    def waiting(self) -> int:
-        """Entries still kept."""
-        return int(self._db.execute("SELECT count(*) FROM entries").fetchone()[0])
-
     def close(self) -> None:
         self._db.close()

@@ -21,7 +21,12 @@ DEPLOYABLE = {
     "Stake": "Stake.sol",
     "Assets": "Assets.sol",
     "Settlement": "Settlement.sol",
+    "Channels": "Channels.sol",
+    "TestDollar": "TestDollar.sol",
     "TimelockController": "TimelockController.sol",
+    "Attestations": "Attestations.sol",
+    "AssetShares": "AssetShares.sol",
+    "SharesFactory": "SharesFactory.sol",
 }
 
 

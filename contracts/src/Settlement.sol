@@ -11,6 +11,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {Epochs} from "./Epochs.sol";
 import {IBudget} from "./interfaces/IBudget.sol";
+import {IRevenue} from "./interfaces/IRevenue.sol";
 import {IWeights} from "./interfaces/IWeights.sol";
 
 /// @title From signed epochs to money in accounts.
@@ -116,6 +117,9 @@ contract Settlement is EIP712 {
     IBudget public immutable BUDGET;
     IWeights public immutable WEIGHTS;
 
+    /// @notice Says how much was redeemed for hosts; address(0) if nothing ever is.
+    IRevenue public immutable REVENUE;
+
     /// @notice The only account that may set policies.
     address public immutable AUTHORITY;
     uint64 public immutable GENESIS;
@@ -126,6 +130,7 @@ contract Settlement is EIP712 {
 
     bytes32 private _root;
     bytes32 private _stateRoot;
+    bytes32 private _assetRoot;
     Purse private _rewards;
     Purse private _fees;
     Progress private _progress;
@@ -193,6 +198,7 @@ contract Settlement is EIP712 {
     error Settlement_OtherPolicy(uint256 epoch, bytes32 policyHash);
     error Settlement_RewardsFall(uint128 rewards, uint128 finalRewards);
     error Settlement_AboveBudget(uint256 growth, uint256 budget);
+    error Settlement_FeesFall(uint128 fees, uint128 finalFees);
     error Settlement_FeesExceedRedeemed(uint128 fees, uint128 redeemed);
     error Settlement_SignatureCount(uint256 rs, uint256 vss);
     error Settlement_SignersNotAscending(address before, address signer);
@@ -206,6 +212,7 @@ contract Settlement is EIP712 {
     error Settlement_LengthsDiffer(uint256 accounts, uint256 rewards, uint256 fees);
 
     /// @param payment the asset of fees
+    /// @param revenue where fees come from; address(0) for a network without fees
     /// @param genesisStateRoot the carried state before epoch 0
     /// @param genesisPolicyHash the policy from epoch 0
     constructor(
@@ -213,6 +220,7 @@ contract Settlement is EIP712 {
         IERC20 payment,
         IBudget budget,
         IWeights weights,
+        IRevenue revenue,
         address authority,
         Clock memory clock,
         bytes32 genesisStateRoot,
@@ -228,6 +236,7 @@ contract Settlement is EIP712 {
         PAYMENT = payment;
         BUDGET = budget;
         WEIGHTS = weights;
+        REVENUE = revenue;
         AUTHORITY = authority;
         GENESIS = clock.genesis;
         EPOCH_SECONDS = clock.epochSeconds;
@@ -320,6 +329,7 @@ contract Settlement is EIP712 {
         _progress = p;
         _root = r.root;
         _stateRoot = r.stateRoot;
+        _assetRoot = r.assetRoot;
         _rewards.total = r.rewards;
         _fees.total = r.fees;
         _emitFinalized(r);
@@ -359,7 +369,19 @@ contract Settlement is EIP712 {
         bool[] calldata flags
     ) external {
         _requireLeaves(accounts, rewards, fees, proof, flags);
-        _payMany(accounts, rewards);
+        _payMany(accounts, rewards, false);
+    }
+
+    /// @notice Pays many accounts their fees, as `claimMany` pays rewards. Anyone can call it.
+    function claimFeesMany(
+        address[] calldata accounts,
+        uint256[] calldata rewards,
+        uint256[] calldata fees,
+        bytes32[] calldata proof,
+        bool[] calldata flags
+    ) external {
+        _requireLeaves(accounts, rewards, fees, proof, flags);
+        _payMany(accounts, fees, true);
     }
 
     /// @notice What happens to the next range; an OPEN whose attempt is over waits for the next lead.
@@ -374,6 +396,11 @@ contract Settlement is EIP712 {
         returns (bytes32 root, bytes32 stateRoot, uint128 rewards, uint128 fees, uint32 next)
     {
         return (_root, _stateRoot, _rewards.total, _fees.total, _progress.next);
+    }
+
+    /// @notice The final tree of (asset, units, rewards, fees, paid epochs), ever; 0 before anything is final.
+    function assetRoot() external view returns (bytes32) {
+        return _assetRoot;
     }
 
     /// @notice What was paid of the final totals, ever: token units and payment units.
@@ -448,21 +475,26 @@ contract Settlement is EIP712 {
         );
     }
 
-    function _payMany(address[] calldata accounts, uint256[] calldata rewards) private {
+    /// @dev Pays the growth of `totals`: fees or rewards.
+    function _payMany(address[] calldata accounts, uint256[] calldata totals, bool inFees) private {
         uint256[] memory amounts = new uint256[](accounts.length);
         uint256 sum = 0;
         for (uint256 i = 0; i < accounts.length; ++i) {
-            uint256 had = taken[accounts[i]].rewards;
-            if (rewards[i] <= had) continue;
-            amounts[i] = rewards[i] - had;
+            Taken storage t = taken[accounts[i]];
+            uint256 had = inFees ? t.fees : t.rewards;
+            if (totals[i] <= had) continue;
+            amounts[i] = totals[i] - had;
             sum += amounts[i];
-            taken[accounts[i]].rewards = SafeCast.toUint128(rewards[i]);
+            if (inFees) t.fees = SafeCast.toUint128(totals[i]);
+            else t.rewards = SafeCast.toUint128(totals[i]);
         }
-        _spend(_rewards, sum);
+        _spend(inFees ? _fees : _rewards, sum);
+        IERC20 asset = inFees ? PAYMENT : TOKEN;
         for (uint256 i = 0; i < accounts.length; ++i) {
             if (amounts[i] == 0) continue;
-            emit RewardsClaimed(accounts[i], amounts[i]);
-            TOKEN.safeTransfer(accounts[i], amounts[i]);
+            if (inFees) emit FeesClaimed(accounts[i], amounts[i]);
+            else emit RewardsClaimed(accounts[i], amounts[i]);
+            asset.safeTransfer(accounts[i], amounts[i]);
         }
     }
 
@@ -495,7 +527,9 @@ contract Settlement is EIP712 {
         uint256 growth = r.rewards - _rewards.total;
         uint256 budget = BUDGET.budget(r.first, r.last);
         if (growth > budget) revert Settlement_AboveBudget(growth, budget);
-        if (r.fees != _fees.total) revert Settlement_FeesExceedRedeemed(r.fees, _fees.total);
+        if (r.fees < _fees.total) revert Settlement_FeesFall(r.fees, _fees.total);
+        uint128 redeemed = address(REVENUE) == address(0) ? 0 : REVENUE.redeemed();
+        if (r.fees > redeemed) revert Settlement_FeesExceedRedeemed(r.fees, redeemed);
     }
 
     function _requireQuorum(bytes32 digest, bytes32[] calldata rs, bytes32[] calldata vss, uint32 weightEpoch)

@@ -7,13 +7,14 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {Epochs} from "./Epochs.sol";
+import {IBonds} from "./interfaces/IBonds.sol";
 import {IWeights} from "./interfaces/IWeights.sol";
 
 /// @title The verifiers' own bonds, and what their signatures weigh.
 /// @notice Whatever changes a weight or a signer acts from the next epoch; before genesis, from epoch 0.
 /// A stake is held until UNBONDING_SECONDS after the last epoch in which it weighs, and then its owner can always have it back:
-/// no verifier, vote or pause stands in the way.
-contract Stake is IWeights {
+/// no verifier, vote or pause stands in the way. Until then it can be slashed for a provable fault.
+contract Stake is IWeights, IBonds {
     using Checkpoints for Checkpoints.Trace224;
     using SafeERC20 for IERC20;
 
@@ -42,12 +43,18 @@ contract Stake is IWeights {
 
     /// @notice Token units that a verifier must bring to join.
     uint128 public immutable MINIMUM_BOND;
+
+    /// @inheritdoc IBonds
     uint64 public immutable UNBONDING_SECONDS;
+
+    /// @notice The only account that may slash; it has the proofs.
+    address public immutable SLASHER;
 
     /// @notice Verifiers by the address that owns the stake.
     mapping(address owner => Verifier) public verifiers;
 
-    /// @notice Whose signer an address is or was; a signer serves one owner, once.
+    /// @inheritdoc IBonds
+    /// @dev A signer serves one owner, once.
     mapping(address signer => address owner) public ownerOfSigner;
 
     mapping(address owner => Checkpoints.Trace224) private _signers;
@@ -64,6 +71,7 @@ contract Stake is IWeights {
     event Withdrawn(address indexed owner, uint256 amount);
     event SignerRotated(address indexed owner, address signer, uint32 fromEpoch);
     event Heartbeat(address indexed owner);
+    event Slashed(address indexed owner, address signer, uint256 amount);
 
     error Stake_EpochTooShort(uint32 epochSeconds);
     error Stake_UnbondingTooShort(uint64 unbondingSeconds, uint256 shortest);
@@ -75,11 +83,20 @@ contract Stake is IWeights {
     error Stake_NothingHeld(address account);
     error Stake_NotReleased(uint256 time, uint64 releaseAt);
     error Stake_StillHeard(address owner, uint256 silentFrom);
+    error Stake_NotSlasher(address sender, address slasher);
 
     /// @param minimumBond token units, above 0
     /// @param unbondingSeconds at least MIN_UNBONDING_SECONDS and one epoch, so that a stake outlives every window of the votes
     /// that it weighed in
-    constructor(IERC20 token, uint64 genesis, uint32 epochSeconds, uint128 minimumBond, uint64 unbondingSeconds) {
+    /// @param slasher the contract that proves faults: our Channels
+    constructor(
+        IERC20 token,
+        uint64 genesis,
+        uint32 epochSeconds,
+        uint128 minimumBond,
+        uint64 unbondingSeconds,
+        address slasher
+    ) {
         if (epochSeconds == 0) revert Stake_EpochTooShort(epochSeconds);
         if (minimumBond == 0) revert Stake_BondTooSmall(minimumBond, 1);
         uint256 shortest = Math.max(MIN_UNBONDING_SECONDS, epochSeconds);
@@ -89,11 +106,13 @@ contract Stake is IWeights {
         EPOCH_SECONDS = epochSeconds;
         MINIMUM_BOND = minimumBond;
         UNBONDING_SECONDS = unbondingSeconds;
+        SLASHER = slasher;
     }
 
     /// @notice Makes the caller a verifier with `amount` token units at stake; `signer` is the hot key that signs for it.
+    /// @dev Who was slashed to nothing can return once it weighs no longer, so that it leads once an epoch.
     function join(address signer, uint256 amount) external {
-        if (verifiers[msg.sender].stake != 0) revert Stake_AlreadyJoined(msg.sender);
+        if (verifiers[msg.sender].stake != 0 || _weighsNow(msg.sender)) revert Stake_AlreadyJoined(msg.sender);
         if (amount < MINIMUM_BOND) revert Stake_BondTooSmall(amount, MINIMUM_BOND);
         _forgetWhoLeft();
         if (_order.length == MAX_VERIFIERS) revert Stake_Full(MAX_VERIFIERS);
@@ -136,6 +155,26 @@ contract Stake is IWeights {
         delete verifiers[msg.sender];
         emit Withdrawn(msg.sender, v.stake);
         TOKEN.safeTransfer(msg.sender, v.stake);
+    }
+
+    /// @inheritdoc IBonds
+    /// @dev Also what is unbonding. The weight falls from the next epoch; who is left with less than MINIMUM_BOND leaves.
+    function slash(address signer, uint256 amount) external returns (uint256 taken) {
+        if (msg.sender != SLASHER) revert Stake_NotSlasher(msg.sender, SLASHER);
+        address owner = ownerOfSigner[signer];
+        Verifier storage v = verifiers[owner];
+        bool verified = _verifies(owner);
+        taken = Math.min(amount, v.stake);
+        uint128 left = v.stake - uint128(taken);
+        if (verified && left < MINIMUM_BOND) {
+            (uint32 from, uint64 releaseAt) = _leave(owner);
+            emit Exited(owner, from, releaseAt);
+        } else if (verified) {
+            _setWeight(owner, left);
+        }
+        v.stake = left;
+        emit Slashed(owner, signer, taken);
+        TOKEN.safeTransfer(msg.sender, taken);
     }
 
     /// @notice Replaces the caller's hot key: the new one signs from the next epoch, the old one until then.
@@ -181,6 +220,12 @@ contract Stake is IWeights {
         return n == 0 ? address(0) : _signerAt(weighing[turn % n], epoch);
     }
 
+    /// @inheritdoc IBonds
+    function stakeOf(address signer) external view returns (uint256) {
+        address owner = ownerOfSigner[signer];
+        return _verifies(owner) && _signers[owner].latest() == uint160(signer) ? verifiers[owner].stake : 0;
+    }
+
     function _leave(address owner) private returns (uint32 from, uint64 releaseAt) {
         Verifier storage v = _verifying(owner);
         from = _setWeight(owner, 0);
@@ -205,11 +250,10 @@ contract Stake is IWeights {
 
     /// @dev Keeps everyone who verifies, and who left but weighs until the running epoch ends.
     function _forgetWhoLeft() private {
-        uint32 epoch = Epochs.current(GENESIS, EPOCH_SECONDS);
         uint256 kept = 0;
         for (uint256 i = 0; i < _order.length; ++i) {
             address owner = _order[i];
-            if (_verifies(owner) || _weights[owner].upperLookupRecent(epoch) != 0) _order[kept++] = owner;
+            if (_verifies(owner) || _weighsNow(owner)) _order[kept++] = owner;
         }
         while (_order.length > kept) {
             _order.pop();
@@ -223,6 +267,10 @@ contract Stake is IWeights {
 
     function _verifies(address owner) private view returns (bool) {
         return verifiers[owner].stake != 0 && verifiers[owner].releaseAt == 0;
+    }
+
+    function _weighsNow(address owner) private view returns (bool) {
+        return _weights[owner].upperLookupRecent(Epochs.current(GENESIS, EPOCH_SECONDS)) != 0;
     }
 
     function _signerAt(address owner, uint32 epoch) private view returns (address) {

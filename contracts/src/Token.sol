@@ -45,6 +45,11 @@ contract Token is ERC20, ERC20Permit, ERC20Votes {
         _mintWithin(CAP, to, amount);
     }
 
+    /// @notice Takes `amount` token units of the caller out of the supply; the cap stays, the schedule does not grow.
+    function burn(uint256 amount) external {
+        _burn(msg.sender, amount);
+    }
+
     /// @notice Votes are counted by unix time, which means the same on every chain.
     function clock() public view override returns (uint48) {
         return uint48(block.timestamp);

@@ -2,12 +2,13 @@
 pragma solidity ^0.8.28;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {Coin} from "./support/Coin.sol";
-import {Network} from "./support/Network.sol";
+import {Market} from "./support/Market.sol";
 import {Leaf, Tree} from "./support/Tree.sol";
 
-contract ClaimsTest is Network {
+contract ClaimsTest is Market {
     using Tree for Leaf[];
 
     /// @dev `n` accounts with rewards 10, 20, ... and no fees.
@@ -279,20 +280,11 @@ contract ClaimsTest is Network {
         vm.assertEq(token.balanceOf(address(settlement)), 0);
     }
 
-    /// @dev A settlement whose verifiers have agreed on fees: nobody can redeem yet, so its purse is set by hand.
-    function withFees(uint128 fees) internal {
-        coin.mint(address(settlement), fees);
-        // _root, _stateRoot, _rewards, then _fees, in the slots after EIP712's two.
-        vm.store(address(settlement), bytes32(uint256(5)), bytes32(uint256(fees)));
-        (,,, uint128 stored,) = settlement.finals();
-        vm.assertEq(stored, fees);
-    }
-
     function test_claimFees_isApartFromRewards() public {
         Leaf[] memory leaves = people(2);
         (leaves[0].fees, leaves[1].fees) = (7, 8);
+        earns(15);
         Leaf[] memory tree = pays(leaves, 30);
-        withFees(15);
         for (uint256 i = 0; i < 2; ++i) {
             vm.expectEmit(address(settlement));
             emit Settlement.FeesClaimed(tree[i].account, tree[i].fees);
@@ -314,8 +306,8 @@ contract ClaimsTest is Network {
     function test_B29_frozenFeesDoNotBlockRewards() public {
         Leaf[] memory leaves = people(2);
         leaves[0].fees = 7;
+        earns(7);
         Leaf[] memory tree = pays(leaves, 30);
-        withFees(7);
         uint256 i = tree[0].fees == 7 ? 0 : 1;
         coin.freeze(tree[i].account);
         vm.expectRevert(abi.encodeWithSelector(Coin.Coin_Frozen.selector, tree[i].account));
@@ -324,7 +316,116 @@ contract ClaimsTest is Network {
         vm.assertEq(token.balanceOf(tree[i].account), tree[i].rewards);
     }
 
-    struct Batch {
+    /// @dev `n` accounts with fees 1, 2, ... and the rewards of `people`, paid for.
+    function earners(uint128 n) internal returns (Leaf[] memory leaves) {
+        leaves = people(n);
+        for (uint256 i = 0; i < n; ++i) {
+            leaves[i].fees = i + 1;
+        }
+        earns(n * (n + 1) / 2);
+    }
+
+    function refusesFees(Leaf memory leaf, bytes32[] memory proof, bytes memory why) internal {
+        vm.expectRevert(why);
+        settlement.claimFees(leaf.account, leaf.rewards, leaf.fees, proof);
+    }
+
+    function claimsFees(Leaf[] memory tree, uint256 i) internal {
+        settlement.claimFees(tree[i].account, tree[i].rewards, tree[i].fees, tree.proof(i));
+    }
+
+    function test_A07_staleRootPaysNoFees() public {
+        Leaf[] memory old = pays(earners(4), 100);
+        bytes32[] memory oldProof = old.proof(1);
+        Leaf memory oldLeaf = Leaf(old[1].account, old[1].rewards, old[1].fees);
+        Leaf[] memory tree = earners(4);
+        for (uint256 i = 0; i < 4; ++i) {
+            tree[i].fees *= 2;
+        }
+        tree = pays(tree, 0);
+        refusesFees(oldLeaf, oldProof, invalid());
+        for (uint256 i = 0; i < 4; ++i) {
+            claimsFees(tree, i);
+            vm.assertEq(coin.balanceOf(tree[i].account), tree[i].fees);
+        }
+        vm.assertEq(coin.balanceOf(address(settlement)), 0);
+    }
+
+    function test_A08_lowerFeesLaterRevert() public {
+        Leaf[] memory tree = pays(earners(3), 60);
+        for (uint256 i = 0; i < 3; ++i) {
+            claimsFees(tree, i);
+        }
+        Leaf[] memory lower = people(3);
+        for (uint256 i = 0; i < 3; ++i) {
+            lower[i].fees = i;
+        }
+        lower = pays(lower, 0);
+        refusesFees(
+            lower[0],
+            lower.proof(0),
+            abi.encodeWithSelector(Settlement.Settlement_ClaimableTooLow.selector, lower[0].fees, lower[0].fees + 1)
+        );
+    }
+
+    function test_A09_equalFeesAreNotPaidTwice() public {
+        Leaf[] memory tree = pays(earners(3), 60);
+        claimsFees(tree, 1);
+        refusesFees(
+            tree[1],
+            tree.proof(1),
+            abi.encodeWithSelector(Settlement.Settlement_ClaimableTooLow.selector, tree[1].fees, tree[1].fees)
+        );
+    }
+
+    function test_A10_hugeFeesRevert() public {
+        Leaf[] memory leaves = earners(3);
+        leaves[0].fees = type(uint256).max;
+        leaves[1].fees = uint256(type(uint128).max) + 1;
+        Leaf[] memory tree = pays(leaves, 60);
+        for (uint256 i = 0; i < 3; ++i) {
+            if (tree[i].fees < 100) continue;
+            refusesFees(
+                tree[i],
+                tree.proof(i),
+                abi.encodeWithSelector(Settlement.Settlement_ClaimsExceedTotal.selector, tree[i].fees, 6)
+            );
+        }
+    }
+
+    function test_A16_feesAboveTotalStopAtTotal() public {
+        Leaf[] memory leaves = earners(3);
+        leaves[2].fees = 4;
+        Leaf[] memory tree = pays(leaves, 60);
+        uint256 left = 6;
+        for (uint256 i = 0; i < 3; ++i) {
+            if (tree[i].fees <= left) {
+                claimsFees(tree, i);
+                left -= tree[i].fees;
+            } else {
+                refusesFees(
+                    tree[i],
+                    tree.proof(i),
+                    abi.encodeWithSelector(Settlement.Settlement_ClaimsExceedTotal.selector, tree[i].fees, left)
+                );
+            }
+        }
+        Many memory b = manyOf(tree, all(3));
+        (, uint128 paid) = settlement.paid();
+        vm.assertEq(paid, 6 - left);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_ClaimsExceedTotal.selector, 7 - paid, left));
+        settlement.claimFeesMany(b.accounts, b.rewards, b.fees, b.proof, b.flags);
+    }
+
+    function test_A12_frontRunPaysFeesToTheAccount() public {
+        Leaf[] memory tree = pays(earners(3), 60);
+        vm.prank(address(0xBAD));
+        claimsFees(tree, 0);
+        vm.assertEq(coin.balanceOf(address(0xBAD)), 0);
+        vm.assertEq(coin.balanceOf(tree[0].account), tree[0].fees);
+    }
+
+    struct Many {
         address[] accounts;
         uint256[] rewards;
         uint256[] fees;
@@ -332,7 +433,7 @@ contract ClaimsTest is Network {
         bool[] flags;
     }
 
-    function batchOf(Leaf[] memory tree, uint256[] memory indices) internal pure returns (Batch memory b) {
+    function manyOf(Leaf[] memory tree, uint256[] memory indices) internal pure returns (Many memory b) {
         b.accounts = new address[](indices.length);
         b.rewards = new uint256[](indices.length);
         b.fees = new uint256[](indices.length);
@@ -350,13 +451,13 @@ contract ClaimsTest is Network {
         }
     }
 
-    function claimsMany(Batch memory b) internal {
+    function claimsMany(Many memory b) internal {
         settlement.claimMany(b.accounts, b.rewards, b.fees, b.proof, b.flags);
     }
 
     function test_claimMany_paysEveryone() public {
         Leaf[] memory tree = pays(people(9), 450);
-        claimsMany(batchOf(tree, all(9)));
+        claimsMany(manyOf(tree, all(9)));
         for (uint256 i = 0; i < 9; ++i) {
             vm.assertEq(token.balanceOf(tree[i].account), tree[i].rewards);
         }
@@ -366,15 +467,15 @@ contract ClaimsTest is Network {
     function test_A14_claimedEntryIsPassedOver() public {
         Leaf[] memory tree = pays(people(9), 450);
         claims(tree, 4);
-        claimsMany(batchOf(tree, all(9)));
-        claimsMany(batchOf(tree, all(9)));
+        claimsMany(manyOf(tree, all(9)));
+        claimsMany(manyOf(tree, all(9)));
         vm.assertEq(token.balanceOf(tree[4].account), tree[4].rewards);
         vm.assertEq(token.balanceOf(address(settlement)), 0);
     }
 
     function test_A14_wrongEntryRevertsTheBatch() public {
         Leaf[] memory tree = pays(people(9), 450);
-        Batch memory b = batchOf(tree, all(9));
+        Many memory b = manyOf(tree, all(9));
         b.rewards[3] += 1;
         vm.expectRevert(invalid());
         claimsMany(b);
@@ -386,9 +487,9 @@ contract ClaimsTest is Network {
         address twice = leaves[0].account;
         leaves[1].account = twice;
         Leaf[] memory tree = pays(leaves, 100);
-        claimsMany(batchOf(tree, all(4)));
+        claimsMany(manyOf(tree, all(4)));
         vm.assertEq(token.balanceOf(twice), 20, "the larger leaf");
-        Batch memory b = batchOf(tree, all(4));
+        Many memory b = manyOf(tree, all(4));
         b.accounts[1] = b.accounts[0];
         b.rewards[1] = b.rewards[0];
         vm.expectRevert(invalid());
@@ -397,15 +498,15 @@ contract ClaimsTest is Network {
 
     function test_A13_badFlagsRevert() public {
         Leaf[] memory tree = pays(people(4), 100);
-        Batch memory b = batchOf(tree, all(4));
+        Many memory b = manyOf(tree, all(4));
         b.flags[0] = false;
         vm.expectRevert();
         claimsMany(b);
-        b = batchOf(tree, all(4));
+        b = manyOf(tree, all(4));
         b.flags = new bool[](b.flags.length + 1);
         vm.expectRevert();
         claimsMany(b);
-        b = batchOf(tree, all(3));
+        b = manyOf(tree, all(3));
         b.proof = new bytes32[](0);
         vm.expectRevert();
         claimsMany(b);
@@ -414,7 +515,7 @@ contract ClaimsTest is Network {
 
     function test_A13_lengthsDifferReverts() public {
         Leaf[] memory tree = pays(people(4), 100);
-        Batch memory b = batchOf(tree, all(4));
+        Many memory b = manyOf(tree, all(4));
         b.fees = new uint256[](3);
         vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_LengthsDiffer.selector, 4, 4, 3));
         claimsMany(b);
@@ -425,7 +526,7 @@ contract ClaimsTest is Network {
 
     function test_A16_sumAboveTotalRevertsTheBatch() public {
         Leaf[] memory tree = pays(people(3), 59);
-        Batch memory b = batchOf(tree, all(3));
+        Many memory b = manyOf(tree, all(3));
         vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_ClaimsExceedTotal.selector, 60, 59));
         claimsMany(b);
     }
@@ -448,11 +549,90 @@ contract ClaimsTest is Network {
             sum += tree[i].rewards;
         }
         if (picked == 0) return;
-        claimsMany(batchOf(tree, indices));
+        claimsMany(manyOf(tree, indices));
         (uint128 paid,) = settlement.paid();
         vm.assertEq(paid, sum);
         for (uint256 i = 0; i < n; ++i) {
             vm.assertEq(token.balanceOf(tree[i].account), chosen >> i & 1 == 0 ? 0 : tree[i].rewards);
         }
+    }
+
+    function claimsFeesMany(Many memory b) internal {
+        settlement.claimFeesMany(b.accounts, b.rewards, b.fees, b.proof, b.flags);
+    }
+
+    function test_claimFeesMany_paysEveryone() public {
+        Leaf[] memory tree = pays(earners(9), 450);
+        claimsFees(tree, 4);
+        Many memory b = manyOf(tree, all(9));
+        vm.expectEmit(address(settlement));
+        emit Settlement.FeesClaimed(tree[0].account, tree[0].fees);
+        claimsFeesMany(b);
+        claimsFeesMany(b);
+        for (uint256 i = 0; i < 9; ++i) {
+            vm.assertEq(coin.balanceOf(tree[i].account), tree[i].fees);
+            vm.assertEq(token.balanceOf(tree[i].account), 0);
+        }
+        vm.assertEq(coin.balanceOf(address(settlement)), 0);
+        claimsMany(b);
+        (uint128 rewards, uint128 fees) = settlement.paid();
+        vm.assertEq(rewards, 450);
+        vm.assertEq(fees, 45);
+    }
+
+    function test_A13_feesOfDuplicatedAccountsArePaidOnce() public {
+        Leaf[] memory leaves = earners(4);
+        address twice = leaves[0].account;
+        leaves[1].account = twice;
+        Leaf[] memory tree = pays(leaves, 100);
+        claimsFeesMany(manyOf(tree, all(4)));
+        vm.assertEq(coin.balanceOf(twice), 2, "the larger leaf");
+    }
+
+    function test_A14_wrongFeesRevertTheBatch() public {
+        Leaf[] memory tree = pays(earners(9), 450);
+        Many memory b = manyOf(tree, all(9));
+        b.fees[3] += 1;
+        vm.expectRevert(invalid());
+        claimsFeesMany(b);
+        b.fees = new uint256[](8);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_LengthsDiffer.selector, 9, 9, 8));
+        claimsFeesMany(b);
+    }
+
+    /// @dev One frozen account stops a batch; everybody else is paid without it.
+    function test_B29_frozenAccountIsLeftOutOfTheBatch() public {
+        Leaf[] memory tree = pays(earners(3), 60);
+        coin.freeze(tree[2].account);
+        vm.expectRevert(abi.encodeWithSelector(Coin.Coin_Frozen.selector, tree[2].account));
+        claimsFeesMany(manyOf(tree, all(3)));
+        claimsFeesMany(manyOf(tree, all(2)));
+        vm.assertEq(coin.balanceOf(address(settlement)), tree[2].fees);
+    }
+}
+
+/// @dev Customers pay in the token that rewards are paid in.
+contract OwnTokenClaimsTest is Market {
+    using Tree for Leaf[];
+
+    function payment() internal view override returns (IERC20) {
+        return token;
+    }
+
+    function test_A16_feesAndRewardsOfOneTokenStayApart() public {
+        earns(5);
+        Leaf[] memory tree = new Leaf[](1);
+        tree[0] = Leaf(address(0x77), 31, 6);
+        tree = pays(tree, 30);
+        vm.assertEq(token.balanceOf(address(settlement)), 35);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_ClaimsExceedTotal.selector, 31, 30));
+        claims(tree, 0);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_ClaimsExceedTotal.selector, 6, 5));
+        settlement.claimFees(address(0x77), 31, 6, new bytes32[](0));
+        tree[0] = Leaf(address(0x77), 30, 5);
+        tree = pays(tree, 0);
+        claims(tree, 0);
+        settlement.claimFees(address(0x77), 30, 5, new bytes32[](0));
+        vm.assertEq(token.balanceOf(address(0x77)), 35);
     }
 }

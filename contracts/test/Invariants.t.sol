@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Channels} from "../src/Channels.sol";
 import {Minter} from "../src/Minter.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {Stake} from "../src/Stake.sol";
 import {Token} from "../src/Token.sol";
 import {Test} from "./Vm.sol";
 import {Network} from "./support/Network.sol";
+import {Shop} from "./support/Shop.sol";
 import {Leaf, Tree} from "./support/Tree.sol";
 
 /// @dev Does one sensible or hostile step at a time, whatever the fuzzer asks for.
@@ -274,5 +277,138 @@ contract InvariantsTest is Test {
         invariant_stakeHoldsAllStakes();
         invariant_takenSumsToPaid();
         invariant_totalWeightIsSum();
+    }
+}
+
+/// @dev Two markets: customers of one pay in a stablecoin, of the other in the network's own token.
+contract MarketInvariantsTest is Test {
+    Shop[2] internal shops;
+
+    function setUp() public {
+        shops = [new Shop(false), new Shop(true)];
+    }
+
+    function targetContracts() public view returns (address[] memory targets) {
+        targets = new address[](2);
+        (targets[0], targets[1]) = (address(shops[0]), address(shops[1]));
+    }
+
+    struct FuzzSelector {
+        address addr;
+        bytes4[] selectors;
+    }
+
+    function excludeSelectors() public view returns (FuzzSelector[] memory excluded) {
+        excluded = new FuzzSelector[](2);
+        for (uint256 i = 0; i < 2; ++i) {
+            excluded[i] = FuzzSelector(address(shops[i]), new bytes4[](1));
+            excluded[i].selectors[0] = shops[i].setUp.selector;
+        }
+    }
+
+    /// @dev Token units that are kept for harmed hosts.
+    function kept(Shop shop, Channels channels) internal view returns (uint256 sum) {
+        Channels.Lane[] memory lanes = shop.lanes();
+        for (uint256 i = 0; i < lanes.length; ++i) {
+            (uint128 taken, uint128 left,) = channels.slashes(channels.laneId(lanes[i]));
+            vm.assertLe(taken, shop.behindLane(i));
+            vm.assertLe(left, taken);
+            sum += left;
+        }
+    }
+
+    function invariant_channelsHoldWhatTheyOwe() public view {
+        for (uint256 s = 0; s < 2; ++s) {
+            (Channels channels,,, Token token, IERC20 payment) = shops[s].parts();
+            Channels.Lane[] memory lanes = shops[s].lanes();
+            uint256 deposits = 0;
+            for (uint256 c = 0; c < shops[s].CUSTOMERS(); ++c) {
+                (uint128 free,) = channels.channel(shops[s].customer(c));
+                uint256 limits = 0;
+                for (uint256 i = 0; i < lanes.length; ++i) {
+                    if (lanes[i].customer != shops[s].customer(c)) continue;
+                    (uint128 redeemed,,, bool closed) = channels.laneState(channels.laneId(lanes[i]));
+                    vm.assertLe(redeemed, lanes[i].limit);
+                    if (!closed) limits += lanes[i].limit - redeemed;
+                }
+                vm.assertLe(limits, shops[s].netDeposits(c), "live limits never exceed the deposit");
+                vm.assertEq(free + limits, shops[s].netDeposits(c), "a unit is free or in one lane");
+                deposits += shops[s].netDeposits(c);
+            }
+            uint256 forHosts = kept(shops[s], channels);
+            bool one = address(payment) == address(token);
+            vm.assertEq(payment.balanceOf(address(channels)), deposits + (one ? forHosts : 0));
+            vm.assertEq(token.balanceOf(address(channels)), forHosts + (one ? deposits : 0));
+        }
+    }
+
+    function invariant_feesAreReceivedBeforeTheyArePaid() public view {
+        for (uint256 s = 0; s < 2; ++s) {
+            (Channels channels, Settlement settlement,, Token token, IERC20 payment) = shops[s].parts();
+            (,, uint128 rewards, uint128 fees,) = settlement.finals();
+            (uint128 paidRewards, uint128 paidFees) = settlement.paid();
+            vm.assertLe(paidFees, fees);
+            vm.assertLe(fees, channels.redeemed());
+            uint256 owed = channels.redeemed() - paidFees;
+            if (address(payment) == address(token)) owed += rewards - paidRewards;
+            vm.assertEq(payment.balanceOf(address(settlement)), owed);
+        }
+    }
+
+    function invariant_supplyIsMintedLessBurned() public view {
+        for (uint256 s = 0; s < 2; ++s) {
+            (, Settlement settlement,, Token token,) = shops[s].parts();
+            (,, uint128 rewards,,) = settlement.finals();
+            (uint128 paid,) = settlement.paid();
+            vm.assertLe(paid, rewards);
+            vm.assertEq(token.totalSupply() + shops[s].burned(), shops[s].GENESIS_TOKENS() + rewards);
+            vm.assertLe(token.totalSupply(), token.CAP());
+        }
+    }
+
+    function invariant_clerksStandBehindTheirLanes() public view {
+        for (uint256 s = 0; s < 2; ++s) {
+            (Channels channels,,,,) = shops[s].parts();
+            vm.assertFalse(shops[s].clerkOverbooked());
+            vm.assertFalse(shops[s].hostileDone());
+            vm.assertFalse(shops[s].fell());
+            for (uint256 i = 0; i < shops[s].CLERKS(); ++i) {
+                vm.assertEq(channels.locked(shops[s].clerkOwner(i)), shops[s].behindLanes(i));
+            }
+        }
+    }
+
+    function test_shopReachesEverything() public {
+        for (uint256 s = 0; s < 2; ++s) {
+            Shop shop = shops[s];
+            for (uint256 i = 0; i < 24; ++i) {
+                shop.depositStep(i, 1e12 * (i + 1));
+                shop.openStep(i, i, 1e11 * (i + 1), 1 days);
+                shop.redeemStep(i, 1e10 * (i + 1));
+                shop.hostileRedeem(i, i);
+                if (i % 3 == 0) shop.revokeStep(i);
+                if (i % 4 == 0) shop.slashStep(i, 1e10);
+                if (i % 4 == 0) shop.compensateStep(i, 1e10);
+                if (i % 8 == 5) shop.clerkStep(i);
+                shop.waits(20 hours);
+                shop.closeStep(i - i / 2);
+                if (i % 5 == 0) shop.shareStep(i * 100);
+                if (i % 7 == 0) shop.ratioStep(i + 1, 3);
+                shop.settleStep(1e9 * i, i);
+                shop.claimStep(i % 2 == 0);
+                shop.withdrawStep(i, 1e9);
+                shop.burnRestStep(0);
+                invariant_channelsHoldWhatTheyOwe();
+            }
+            vm.assertLe(5, shop.redemptions());
+            vm.assertLe(2, shop.slashings());
+            vm.assertLe(1, shop.compensations());
+            vm.assertLe(2, shop.closings());
+            vm.assertEq(shop.settlements(), 24);
+            vm.assertLe(1, shop.burned());
+        }
+        invariant_feesAreReceivedBeforeTheyArePaid();
+        invariant_supplyIsMintedLessBurned();
+        invariant_clerksStandBehindTheirLanes();
     }
 }

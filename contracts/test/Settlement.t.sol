@@ -5,16 +5,17 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Minter} from "../src/Minter.sol";
 import {Settlement} from "../src/Settlement.sol";
-import {Network} from "./support/Network.sol";
+import {IRevenue} from "../src/interfaces/IRevenue.sol";
+import {Market} from "./support/Market.sol";
 
-contract SettlementTest is Network {
+contract SettlementTest is Market {
     uint256 internal constant N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
     bytes32 internal constant ROOT = keccak256("root");
     address internal constant NEWCOMER = address(0x2001);
     uint256 internal constant NEW_KEY = 0xd44;
 
     function deploysWith(Settlement.Clock memory c) internal returns (Settlement) {
-        return new Settlement(token, IERC20(address(coin)), minter, stake, AUTHORITY, c, STATE, POLICY);
+        return new Settlement(token, IERC20(address(coin)), minter, stake, channels, AUTHORITY, c, STATE, POLICY);
     }
 
     function test_deploy_emitsFacts() public {
@@ -366,11 +367,54 @@ contract SettlementTest is Network {
         refuses(r, abi.encodeWithSelector(Settlement.Settlement_AboveBudget.selector, type(uint128).max, BUDGET));
     }
 
-    function test_propose_revertsOnFees() public {
+    function test_fees_growUpToWhatWasRedeemed() public {
+        earns(100);
         opens(0);
         Settlement.EpochRoot memory r = draft(ROOT, 1);
-        r.fees = 1;
-        refuses(r, abi.encodeWithSelector(Settlement.Settlement_FeesExceedRedeemed.selector, 1, 0));
+        r.fees = 101;
+        refuses(r, abi.encodeWithSelector(Settlement.Settlement_FeesExceedRedeemed.selector, 101, 100));
+        r.fees = type(uint128).max;
+        refuses(r, abi.encodeWithSelector(Settlement.Settlement_FeesExceedRedeemed.selector, r.fees, 100));
+        r.fees = 100;
+        proposes(r, 3);
+        finalizes(r);
+        (,,, uint128 fees,) = settlement.finals();
+        vm.assertEq(fees, 100);
+        vm.assertEq(coin.balanceOf(address(settlement)), 100);
+    }
+
+    /// @dev What nobody earned yet of what was redeemed waits.
+    function test_fees_growLess() public {
+        earns(100);
+        feesGrowth = 40;
+        settles(0, ROOT, 1);
+        feesGrowth = 60;
+        settles(1, ROOT, 1);
+        (,,, uint128 fees,) = settlement.finals();
+        vm.assertEq(fees, 100);
+    }
+
+    function test_fees_neverFall() public {
+        earns(100);
+        settles(0, ROOT, 1);
+        opens(1);
+        Settlement.EpochRoot memory r = draft(ROOT, 1);
+        r.fees = 99;
+        refuses(r, abi.encodeWithSelector(Settlement.Settlement_FeesFall.selector, 99, 100));
+        r.fees = 100;
+        proposes(r, 3);
+    }
+
+    function test_fees_cannotGrowWithoutRevenue() public {
+        earns(100);
+        settlement = new Settlement(
+            token, payment(), minter, stake, IRevenue(address(0)), AUTHORITY, clock(), STATE, POLICY
+        );
+        opens(0);
+        Settlement.EpochRoot memory r = draft(ROOT, 0);
+        refuses(r, abi.encodeWithSelector(Settlement.Settlement_FeesExceedRedeemed.selector, 100, 0));
+        r.fees = 0;
+        proposes(r, 3);
     }
 
     function drafted() internal returns (Settlement.EpochRoot memory r, bytes32[] memory rs, bytes32[] memory vss) {
@@ -566,6 +610,7 @@ contract SettlementTest is Network {
         vm.assertEq(rewards, 77);
         vm.assertEq(fees, 0);
         vm.assertEq(epoch, 1);
+        vm.assertEq(settlement.assetRoot(), r.assetRoot);
         vm.assertEq(token.balanceOf(address(settlement)), 77);
         vm.assertTrue(settlement.phase() == Settlement.Phase.IDLE);
     }

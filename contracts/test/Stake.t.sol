@@ -25,16 +25,16 @@ contract StakeTest is Network {
 
     function test_deploy_revertsIfUnbondingTooShort() public {
         vm.expectRevert(abi.encodeWithSelector(Stake.Stake_UnbondingTooShort.selector, 14 days - 1, 14 days));
-        new Stake(token, GENESIS, EPOCH, BOND, 14 days - 1);
+        new Stake(token, GENESIS, EPOCH, BOND, 14 days - 1, address(this));
         vm.expectRevert(abi.encodeWithSelector(Stake.Stake_UnbondingTooShort.selector, 29 days, 30 days));
-        new Stake(token, GENESIS, 30 days, BOND, 29 days);
+        new Stake(token, GENESIS, 30 days, BOND, 29 days, address(this));
     }
 
     function test_deploy_revertsIfEmpty() public {
         vm.expectRevert(abi.encodeWithSelector(Stake.Stake_BondTooSmall.selector, 0, 1));
-        new Stake(token, GENESIS, EPOCH, 0, 14 days);
+        new Stake(token, GENESIS, EPOCH, 0, 14 days, address(this));
         vm.expectRevert(abi.encodeWithSelector(Stake.Stake_EpochTooShort.selector, 0));
-        new Stake(token, GENESIS, 0, BOND, 14 days);
+        new Stake(token, GENESIS, 0, BOND, 14 days, address(this));
     }
 
     function test_join_beforeGenesisWeighsFromEpochZero() public view {
@@ -297,6 +297,120 @@ contract StakeTest is Network {
         stake.prune(owners[0]);
     }
 
+    function slashes(uint256 i, uint256 amount) internal returns (uint256 taken) {
+        address signer = vm.addr(keys[i]);
+        vm.prank(address(channels));
+        return stake.slash(signer, amount);
+    }
+
+    function held(address owner) internal view returns (uint256 amount) {
+        (amount,,) = stake.verifiers(owner);
+    }
+
+    function test_slash_onlyByTheSlasher() public {
+        vm.assertEq(stake.SLASHER(), address(channels));
+        address signer = vm.addr(keys[0]);
+        address[3] memory others = [address(this), AUTHORITY, owners[0]];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(Stake.Stake_NotSlasher.selector, others[i], address(channels))
+            );
+            vm.prank(others[i]);
+            stake.slash(signer, 1);
+        }
+    }
+
+    function test_slash_weighsLessFromNextEpoch() public {
+        inEpoch(5);
+        adds(owners[0], 30);
+        inEpoch(6);
+        vm.expectEmit(address(stake));
+        emit Stake.Slashed(owners[0], vm.addr(keys[0]), 20);
+        vm.assertEq(slashes(0, 20), 20);
+        vm.assertEq(held(owners[0]), BOND + 10);
+        vm.assertEq(token.balanceOf(address(channels)), 20);
+        vm.assertEq(weight(keys[0], 6), BOND + 30);
+        vm.assertEq(weight(keys[0], 7), BOND + 10);
+        vm.assertEq(stake.totalWeight(7), 3 * BOND + 10);
+        vm.assertEq(stake.stakeOf(vm.addr(keys[0])), BOND + 10);
+    }
+
+    function test_slash_belowTheBondLeaves() public {
+        inEpoch(5);
+        vm.expectEmit(address(stake));
+        emit Stake.Exited(owners[0], 6, GENESIS + 6 * EPOCH + 14 days);
+        slashes(0, 1);
+        vm.assertEq(weight(keys[0], 6), 0);
+        vm.assertEq(stake.totalWeight(6), 2 * BOND);
+        vm.assertEq(stake.stakeOf(vm.addr(keys[0])), 0);
+        vm.warp(GENESIS + 6 * EPOCH + 14 days);
+        vm.prank(owners[0]);
+        stake.withdraw();
+        vm.assertEq(token.balanceOf(owners[0]), BOND - 1);
+    }
+
+    function test_C36_slashHitsUnbonding() public {
+        inEpoch(5);
+        uint64 releaseAt = exits(owners[0]);
+        vm.warp(releaseAt);
+        vm.assertEq(slashes(0, 40), 40);
+        (, , uint64 after_) = stake.verifiers(owners[0]);
+        vm.assertEq(after_, releaseAt);
+        vm.assertEq(stake.totalWeight(6), 2 * BOND);
+        vm.prank(owners[0]);
+        stake.withdraw();
+        vm.assertEq(token.balanceOf(owners[0]), BOND - 40);
+        vm.assertEq(slashes(0, 40), 0);
+    }
+
+    function test_C38_slashTakesWhatIsHeldAtMost() public {
+        inEpoch(5);
+        vm.assertEq(slashes(0, type(uint256).max), BOND);
+        vm.assertEq(held(owners[0]), 0);
+        vm.assertEq(slashes(0, 1), 0);
+        vm.assertEq(token.balanceOf(address(stake)), 2 * BOND);
+        vm.expectRevert(abi.encodeWithSelector(Stake.Stake_NothingHeld.selector, owners[0]));
+        vm.prank(owners[0]);
+        stake.withdraw();
+        vm.prank(address(channels));
+        vm.assertEq(stake.slash(NEWCOMER, 1), 0);
+    }
+
+    function test_C38_slashedToNothingReturnsNextEpoch() public {
+        inEpoch(5);
+        slashes(0, BOND);
+        vm.expectRevert(abi.encodeWithSelector(Stake.Stake_AlreadyJoined.selector, owners[0]));
+        vm.prank(owners[0]);
+        stake.join(vm.addr(NEW_KEY), BOND);
+        vm.assertEq(stake.leadOf(0), vm.addr(keys[0]));
+        inEpoch(6);
+        joins(owners[0], NEW_KEY, BOND);
+        inEpoch(7);
+        vm.assertEq(stake.totalWeight(7), 3 * BOND);
+        vm.assertEq(stake.leadOf(2), vm.addr(NEW_KEY));
+        vm.assertEq(stake.leadOf(3), vm.addr(keys[1]));
+    }
+
+    function test_slash_byAReplacedSigner() public {
+        vm.prank(owners[0]);
+        stake.rotateSigner(vm.addr(NEW_KEY));
+        inEpoch(3);
+        vm.assertEq(slashes(0, 40), 40);
+        vm.assertEq(held(owners[0]), BOND - 40);
+    }
+
+    function test_stakeOf_newestSignerOfWhoVerifies() public {
+        vm.assertEq(stake.stakeOf(vm.addr(keys[0])), BOND);
+        vm.assertEq(stake.stakeOf(owners[0]), 0);
+        vm.assertEq(stake.stakeOf(address(0)), 0);
+        vm.prank(owners[0]);
+        stake.rotateSigner(vm.addr(NEW_KEY));
+        vm.assertEq(stake.stakeOf(vm.addr(keys[0])), 0);
+        vm.assertEq(stake.stakeOf(vm.addr(NEW_KEY)), BOND);
+        exits(owners[0]);
+        vm.assertEq(stake.stakeOf(vm.addr(NEW_KEY)), 0);
+    }
+
     function test_leadOf_rotatesInOrderOfJoining() public view {
         for (uint256 turn = 0; turn < 7; ++turn) {
             vm.assertEq(stake.leadOf(turn), vm.addr(keys[turn % 3]));
@@ -326,20 +440,31 @@ contract StakeTest is Network {
     /// @dev One change in a random epoch; `seed` says which. Leaves the clock in that epoch.
     function changes(uint256 seed) internal {
         address owner = owners[seed % 3];
-        (uint128 held,, uint64 releaseAt) = stake.verifiers(owner);
+        (uint128 held_,, uint64 releaseAt) = stake.verifiers(owner);
         uint256 what = (seed >> 8) % 4;
         vm.warp(block.timestamp + (seed >> 16) % (2 * EPOCH));
-        if (held != 0 && releaseAt == 0) {
+        if (held_ != 0 && releaseAt == 0) {
             if (what == 0) exits(owner);
             if (what == 1) adds(owner, (seed >> 32) % 50e18);
             if (what == 2) {
                 vm.prank(owner);
                 stake.rotateSigner(vm.addr(++lastKey));
             }
-        } else if (held != 0 && block.timestamp >= releaseAt) {
+            if (what == 3) {
+                vm.prank(address(channels));
+                stake.slash(vm.addr(keys[seed % 3]), (seed >> 32) % 120e18);
+            }
+        } else if (held_ != 0 && block.timestamp >= releaseAt) {
             vm.prank(owner);
             stake.withdraw();
             joins(owner, ++lastKey, BOND + what);
+        } else if (held_ == 0) {
+            // Slashed to nothing: it can return once it weighs no longer.
+            token.transfer(owner, BOND);
+            vm.startPrank(owner);
+            token.approve(address(stake), BOND);
+            try stake.join(vm.addr(++lastKey), BOND) {} catch {}
+            vm.stopPrank();
         }
     }
 

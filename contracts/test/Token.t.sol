@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {Token} from "../src/Token.sol";
 import {Test} from "./Vm.sol";
 
@@ -76,6 +77,27 @@ contract TokenTest is Test {
         vm.expectRevert(abi.encodeWithSelector(Token.Token_AboveCap.selector, type(uint256).max, 600));
         vm.prank(MINTER);
         token.mint(HOLDER, type(uint256).max);
+    }
+
+    function test_burn_takesOnesOwn() public {
+        vm.prank(HOLDER);
+        token.delegate(HOLDER);
+        vm.prank(HOLDER);
+        token.burn(150);
+        vm.assertEq(token.balanceOf(HOLDER), 250);
+        vm.assertEq(token.totalSupply(), 250);
+        vm.assertEq(token.getVotes(HOLDER), 250);
+        vm.assertEq(token.CAP(), CAP);
+        vm.expectRevert(abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, HOLDER, 250, 251));
+        vm.prank(HOLDER);
+        token.burn(251);
+    }
+
+    function test_E55_burnOfOthersReverts() public {
+        vm.prank(HOLDER);
+        token.approve(address(this), 100);
+        vm.expectRevert(abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, address(this), 0, 1));
+        token.burn(1);
     }
 
     function test_votes_clockIsUnixTime() public view {

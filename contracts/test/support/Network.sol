@@ -2,8 +2,11 @@
 pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Assets} from "../../src/Assets.sol";
+import {Channels} from "../../src/Channels.sol";
 import {Minter} from "../../src/Minter.sol";
 import {Settlement} from "../../src/Settlement.sol";
+import {IRevenue} from "../../src/interfaces/IRevenue.sol";
 import {Stake} from "../../src/Stake.sol";
 import {Token} from "../../src/Token.sol";
 import {Test} from "../Vm.sol";
@@ -30,12 +33,21 @@ abstract contract Network is Test {
     bytes32 internal constant STATE = keccak256("state");
     bytes32 internal constant POLICY = keccak256("policy");
     address internal constant AUTHORITY = address(0xA0);
+    address internal constant TREASURY = address(0x7E);
+    uint64 internal constant CLOSE_DELAY = 2 days + 1;
+    uint64 internal constant UNBONDING = 14 days;
+    uint16 internal constant SHARE_BPS = 500;
 
     Token internal token;
     Coin internal coin;
     Minter internal minter;
     Stake internal stake;
     Settlement internal settlement;
+    Channels internal channels;
+    Assets internal assets;
+
+    /// @dev How far the next draft's fees grow.
+    uint128 internal feesGrowth;
 
     address[3] internal owners = [address(0x1001), address(0x1002), address(0x1003)];
     uint256[3] internal keys = [uint256(0xa11), 0xb22, 0xc33];
@@ -53,6 +65,7 @@ abstract contract Network is Test {
         uint256 nonce = vm.getNonce(address(this));
         address minterAt = vm.computeCreateAddress(address(this), nonce + 2);
         address settlementAt = vm.computeCreateAddress(address(this), nonce + 4);
+        address channelsAt = vm.computeCreateAddress(address(this), nonce + 6);
         address[] memory holders = new address[](1);
         uint256[] memory amounts = new uint256[](1);
         holders[0] = address(this);
@@ -61,8 +74,36 @@ abstract contract Network is Test {
         coin = new Coin();
         (bytes32[] memory pools, uint16[] memory weightsBps) = onePool();
         minter = new Minter(token, settlementAt, AUTHORITY, schedule(), Minter.Breaker(BURST, REFILL), pools, weightsBps);
-        stake = new Stake(token, GENESIS, EPOCH, BOND, 14 days);
-        settlement = new Settlement(token, IERC20(address(coin)), minter, stake, AUTHORITY, clock(), STATE, POLICY);
+        stake = new Stake(token, GENESIS, EPOCH, BOND, UNBONDING, channelsAt);
+        settlement = new Settlement(
+            token, payment(), minter, stake, IRevenue(channelsAt), AUTHORITY, clock(), STATE, POLICY
+        );
+        assets = new Assets("Subak Assets", "ASSET", GENESIS, address(this));
+        channels = new Channels(config());
+    }
+
+    /// @dev What customers pay in: a stablecoin, unless a test says otherwise.
+    function payment() internal view virtual returns (IERC20) {
+        return coin;
+    }
+
+    /// @dev A stake of three token units stands behind a payment unit.
+    function config() internal view returns (Channels.Config memory) {
+        return Channels.Config({
+            payment: payment(),
+            token: token,
+            settlement: address(settlement),
+            bonds: stake,
+            assets: assets,
+            authority: AUTHORITY,
+            treasury: TREASURY,
+            genesis: GENESIS,
+            epochSeconds: EPOCH,
+            closeDelaySeconds: CLOSE_DELAY,
+            shareBps: SHARE_BPS,
+            stakeUnits: 3,
+            paymentUnits: 1
+        });
     }
 
     function schedule() internal pure returns (Minter.Schedule memory) {
@@ -125,6 +166,7 @@ abstract contract Network is Test {
     function draft(bytes32 root, uint256 growth) internal view returns (Settlement.EpochRoot memory r) {
         uint128 rewards;
         (r.prevRoot, r.prevStateRoot, rewards, r.fees,) = settlement.finals();
+        r.fees += feesGrowth;
         (r.first, r.last, r.attempt,,) = settlement.opened();
         r.root = root;
         r.stateRoot = keccak256(abi.encode("state", r.last));
@@ -172,6 +214,7 @@ abstract contract Network is Test {
         (, uint64 deadline,) = settlement.pending();
         vm.warp(deadline);
         settlement.finalize(r);
+        feesGrowth = 0;
     }
 
     /// @dev From nothing to final: the next epochs up to `last` with this payout root.

@@ -170,8 +170,8 @@ GOOD = entry_bytes()
         (changed(GOOD, 108, b"\0\0"), 0, "rows is 0, not 1 to 1024"),
         (changed(GOOD, 108, b"\x04\x01"), 0, "rows is 1025, not 1 to 1024"),
         (changed(GOOD, 108, b"\x04\x00"), 0, "1024 rows of 3 words need 24752 bytes, but 224 are left"),
-        (changed(GOOD, 110, b"\0\0"), 0, "row_words is 0, not 1 to 64"),
-        (changed(GOOD, 110, b"\0\x41"), 0, "row_words is 65, not 1 to 64"),
+        (changed(GOOD, 110, b"\0\0"), 0, "row_words is 0, not 1 to 512"),
+        (changed(GOOD, 110, b"\x02\x01"), 0, "row_words is 513, not 1 to 512"),
         (changed(GOOD, 96, b"\x80"), 0, "start_unix_s is 9223372038351051008, 2^63 or more"),
     ],
 )
@@ -262,7 +262,7 @@ def test_columns_whose_lengths_disagree() -> None:
         ({"rows": [(1, b"2", 3)]}, "import_wh"),
         ({"schema": WIDE, "rows": [(1, 2**128, bytes(20), bytes(32))]}, "money_wei"),
         ({"schema": WIDE, "rows": [(1, 2, bytes(32), bytes(32))]}, "to takes 20 bytes"),
-        ({"schema": Schema("too.wide", 1, tuple(Field(f"f{number}") for number in range(MAX_ROW_WORDS + 1)))}, "rows of 65 words"),
+        ({"schema": Schema("too.wide", 1, tuple(Field(f"f{number}") for number in range(MAX_ROW_WORDS + 1)))}, "rows of 513 words"),
     ],
 )
 def test_what_cannot_be_packed_is_named(change: dict[str, Any], why: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subak.core.canon import _keccak, keccak
-from subak.core.canon.keccak import keccak256, keccak_rows, keccak_rows_reference
+from subak.core.canon.keccak import keccak256, keccak256_reference, keccak_rows, keccak_rows_reference
 
 
 def test_known_values() -> None:
@@ -23,6 +23,30 @@ def test_rows_equal_the_reference(length: int, count: int) -> None:
     hashed = keccak_rows(rows)
     assert hashed.shape == (count, 32)
     np.testing.assert_array_equal(hashed, keccak_rows_reference(rows))
+
+
+@pytest.mark.parametrize("length", [*range(140), 271, 272, 273, 1000, 4096])
+def test_one_equals_the_reference(length: int) -> None:
+    data = np.random.default_rng(length).integers(0, 256, length, dtype=np.uint8).tobytes()
+    assert keccak256(data) == keccak256(bytearray(data)) == keccak256(memoryview(data)) == keccak256_reference(data)
+
+
+def test_pairs_are_packed_as_the_abi_packs_them() -> None:
+    prefix, pairs = bytes(range(32)), tuple((bytes([number]) * 32, number << 56 | number) for number in range(20))
+    for count in (0, 1, 8, 9, 20):
+        rows = [keccak256(prefix + name + number.to_bytes(32, "big")) for name, number in pairs[:count]]
+        assert _keccak.keccak_pairs(prefix, pairs[:count]) == keccak256(b"".join(rows))
+    with pytest.raises(OverflowError):
+        _keccak.keccak_pairs(prefix, ((bytes(32), 2**64),))
+    with pytest.raises(OverflowError):
+        _keccak.keccak_pairs(prefix, ((bytes(32), -1),))
+    for bad in (prefix[:31], ()), (prefix, ((bytes(31), 1),)):
+        with pytest.raises(ValueError, match="32 bytes"):
+            _keccak.keccak_pairs(*bad)
+    worse: object
+    for worse in ([], ((bytes(32),),), ((1, 1),), (1,)):
+        with pytest.raises((TypeError, IndexError, SystemError)):
+            _keccak.keccak_pairs(prefix, worse)  # type: ignore[arg-type]
 
 
 @given(st.lists(st.binary(min_size=50, max_size=50), max_size=20), st.integers(1, 5))

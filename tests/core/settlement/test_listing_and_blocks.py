@@ -74,7 +74,7 @@ def test_a_grid_holds_every_line_in_its_place(counts: list[int], even: bool) -> 
     asset = np.repeat(np.arange(len(counts))[::-1] * 3, counts)
     line = np.arange(len(asset))
     flat = Flat(line, asset, np.zeros(len(asset), np.int16), line, line + 1, {"x": line + 100})
-    grid = Grid(flat)
+    grid = Grid(flat, np.empty(0, np.int64))
     plain = np.zeros((max(counts), len(counts)), np.int64)
     for column, first in enumerate(np.cumsum([0, *counts[:-1]])):
         plain[: counts[column], column] = flat.fields["x"][first : first + counts[column]]
@@ -111,7 +111,11 @@ def test_blocks_hold_every_entry_once_and_whole_assets(said: list[Said]) -> None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_ASSETS", 2)
         patch.setattr(blocks, "BLOCK_CELLS", 20)
-        parts = list(in_blocks(np.arange(len(listed)), listed))
+        silent = np.array([7, 8, 9])
+        parts = [entries for entries, quiet in in_blocks(np.arange(len(listed)), silent, listed) if not quiet.size]
+        quiet = [quiet for _, quiet in in_blocks(np.arange(len(listed)), silent, listed) if quiet.size]
+    assert [part.tolist() for part in quiet] == [[7, 8], [9]]
+    parts = parts or [np.empty(0, np.int64)]
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(listed)))
     homes = [set(listed.asset[part].tolist()) for part in parts]
     assert sum(len(home) for home in homes) == len(set().union(*homes))

@@ -18,6 +18,7 @@ from world import (
     TICK,
     TOCK,
     Device,
+    Lane,
     Said,
     TickRules,
     account_of,
@@ -26,6 +27,7 @@ from world import (
     dust,
     earned,
     held,
+    offer,
     paid,
     settled,
     verdicts,
@@ -35,7 +37,7 @@ import subak.core.settlement
 from subak.archive import FolderArchive, read_tables, write_tables
 from subak.core.canon.columns import columns_hash
 from subak.core.kind import ACCEPTED, Assets, Column, Context, Judged, Lines, Rules
-from subak.core.nouns import Settlement, State
+from subak.core.nouns import Address, Correction, Hash, Settlement, State
 from subak.core.settlement import POSSESSION, epoch_root, reasons, settle, settle_range, verdict_tables
 
 DEVICES = (Device("a", payees={"ann": 2, "site roof": 1}), Device("b"), Device("c", kind="tock"), Device("site roof", held=False))
@@ -55,11 +57,14 @@ def _two_epochs(before: State | None = None) -> list[Settlement]:
         Said("a", 3, [9], valid=False),
         Said("ghost", 1, [9, 9]),
     ]
+    first += [offer("a", 9, price=7, per_units=2), offer("c", 9, price=3)]
+    lane = Lane("lane", {"a": 40, "c": 2})
+    owes = Correction(1, Hash(asset_of("a")), "fees", 5, Address(account_of("dora")), "counted twice")
     second = [Said("b", 3, [6], hour=2), Said("c", 2, [8], schema=tock), Said("a", 4, [6, 6], hour=-10)]
     budgets = {"tick": 10**20 + 1, "tock": 10**20 + 1}
     books = [
         book(DEVICES, first, budgets=budgets, escrow_epochs=1, kinds=BOTH),
-        book(DEVICES, second, epoch=1, budgets=budgets, escrow_epochs=0, kinds=BOTH),
+        book(DEVICES, second, epoch=1, budgets=budgets, escrow_epochs=0, kinds=BOTH, lanes=[lane], corrections=[owes]),
     ]
     return settled(books, before, kinds=BOTH)
 
@@ -80,6 +85,7 @@ def test_golden() -> None:
         "ann": 111111111111111111112,
         "b's owner": 33333333333333333333,
         "c's owner": 200000000000000000002,
+        "dora": 0,
         "site roof's owner": 55555555555555555556,
     }
     assert dust(found[1].state) == {"tick": 1}
@@ -87,15 +93,15 @@ def test_golden() -> None:
 
 GOLDEN = [
     {
-        "stateRoot": "edc66b59a879e6610b6748f2eb85f09dfb0079946a12b55c0f7e1d3fa5de8705",
+        "stateRoot": "7dfbd0e21e613f8b75564960638e379071e8246f48c58d225ab874af5db75dc7",
         "root": "0000000000000000000000000000000000000000000000000000000000000000",
         "assetRoot": "02a12e547efe516d565ccae6489101614c1a365547fc4357afac1d3b045b53e6",
-        "verdictsHash": "3963c30f1c52b09aed91fad7e5b4e216be8956a287312ae06b3b7206e395f127",
+        "verdictsHash": "f2dcf3ea14160a61ceefd5118eaee6b10b1797ee22c35eb45ab64ed6391e7f8e",
     },
     {
-        "stateRoot": "ac54daac189f294f7e6a0b22fdefbf7d030adb61f2ea43c6726c578368ccbb1d",
-        "root": "e4bc602f1def36662e2e3cbd0a2812a124295c5545deb55a8c0b1e9fb8e6743c",
-        "assetRoot": "78ed2a8f1d86c098b2c933b6ad4df78b5744a5ff6f08896a6e0d0d97da01d833",
+        "stateRoot": "dc607c5feb0472d25a36439a44f8f2a173ac06fb5040d040d3b6e343db1fa33b",
+        "root": "05e8c9b91eed72c9885181c23233524c9817b0da3d070029761ebea76cd44655",
+        "assetRoot": "39774c3b3961593681bdd5fd346c4a465c1ee6e554d851b28db2938d1484150a",
         "verdictsHash": "536515573967969a0a8c8c0682cea65d66bfeb8022993941543e6dd7de2de540",
     },
 ]

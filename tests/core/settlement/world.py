@@ -15,6 +15,7 @@ from subak.core.canon.entry import RawEntry, Value, cut, pack
 from subak.core.canon.ids import ED25519, signer_id
 from subak.core.canon.segment import frame
 from subak.core.canon.segment import valid as signature_holds
+from subak.core.canon.vouchers import lines_hashes
 from subak.core.kind import (
     ACCEPTED,
     FIRST_KIND_REASON,
@@ -29,24 +30,26 @@ from subak.core.kind import (
     Rules,
     Schema,
     Status,
+    Tasks,
 )
 from subak.core.nouns import (
-    Address,
-    Attestation,
     Book,
     Bootstrap,
     Contents,
+    Correction,
     Hash,
     KindPolicy,
     Policy,
+    Requirement,
     Settlement,
     Snapshot,
     SnapshotRef,
     State,
+    Usage,
 )
-from subak.core.nouns.snapshot import ASSETS, PAYEES
-from subak.core.settlement import POSSESSION, settle
-from subak.core.settlement.money import from_ints, to_ints
+from subak.core.nouns.snapshot import ASSETS, ATTESTATIONS, LANES, PAYEES
+from subak.core.settlement import OFFER, POSSESSION, settle
+from subak.core.settlement.money import from_ints, to_ints, to_words
 
 HOUR_S: Final = 3600
 EPOCH_S: Final = 24 * HOUR_S
@@ -101,6 +104,9 @@ class TickRules:
             mark = np.where(present & ~before, end, mark)
         return Judged(reasons, work, {"mark_unix_s": mark})
 
+    def draw(self, assets: Assets, carried: Mapping[str, Column], context: Context) -> Tasks:
+        return {}
+
     def price(self, work: Mapping[str, Column], context: Context) -> Mapping[str, Column]:
         return {"bootstrap": work["ticks"]}
 
@@ -146,6 +152,38 @@ class Said:
     """In place of ``hour``."""
 
 
+@dataclass(frozen=True)
+class Lane:
+    """What the chain says of a lane, and the lines that the Book lists for it."""
+
+    name: str
+    lines: Mapping[str, int]
+    """Running money by asset."""
+    seq: int = 1
+    net: int | None = None
+    """What hosts get of the total; nine tenths, rounded down, if unsaid."""
+    burned: int = 0
+    listed: bool = True
+    """Whether the Book lists the lines."""
+    told: Mapping[str, int] | None = None
+    """Lines that the Book lists in their place."""
+
+    @property
+    def total(self) -> int:
+        return sum(self.lines.values())
+
+    def table(self) -> list[tuple[bytes, int, bytes, int]]:
+        lines = self.lines if self.told is None else self.told
+        return [(asset_of(self.name), self.seq, asset_of(asset), money) for asset, money in lines.items()]
+
+    def row(self) -> tuple[bytes, bytes, int, int, int, int, bytes]:
+        lines = sorted((asset_of(asset), money) for asset, money in self.lines.items())
+        ids = np.frombuffer(b"".join(asset for asset, _ in lines), np.uint8).reshape(-1, 32)
+        hashed = lines_hashes(ids, to_words(from_ints([money for _, money in lines])), np.array([len(lines)]))[0].tobytes()
+        net = self.total * 9 // 10 if self.net is None else self.net
+        return asset_of(self.name), account_of(f"{self.name}'s customer"), self.seq, self.total, net, self.burned, hashed
+
+
 def asset_of(name: str) -> bytes:
     """Ids sort by name."""
     return name.encode().ljust(32, b"\x01")
@@ -173,10 +211,19 @@ def book(
     escrow_epochs: int = 0,
     late_epochs: int = 7,
     kinds: Mapping[str, Rules] = KINDS,
+    lanes: Sequence[Lane] = (),
+    bootstrap: Mapping[str, int] | None = None,
+    k_bps: int = 0,
+    corrections: Sequence[Correction] = (),
+    requires: Sequence[Requirement] = (),
+    attestations: Sequence[tuple[str, bytes, bytes, int]] = (),
+    beacon: bytes = bytes(32),
 ) -> Book:
-    """The Book of an epoch in which ``said`` was listed in this order, after what ``Device.held`` adds."""
+    """The Book of an epoch in which ``said`` was listed in this order, after what ``Device.held`` adds. ``attestations`` (topic, subject,
+    issuer, expiry) come on top of those of ``Device.attested``."""
     first = GENESIS_UNIX_S + epoch * EPOCH_S
-    snapshot = _snapshot(devices, {"tick": 1000} if budgets is None else budgets)
+    words = [("installed", asset_of(each.name), bytes(20), first + EPOCH_S) for each in devices if each.attested]
+    snapshot = _snapshot(devices, {"tick": 1000} if budgets is None else budgets, lanes, sorted([*words, *attestations]))
     listed = [held(device.name, _owner(device), key=device.key) for device in devices if device.held] + list(said)
     contents = Contents(
         network=NETWORK,
@@ -188,17 +235,36 @@ def book(
         snapshot=SnapshotRef(epoch, NETWORK, NETWORK),
         segments=(),
         heads=(),
+        lines=(),
+        previous=NETWORK,
+        beacon=Hash(beacon),
     )
     policy = Policy(
         version=1,
         late_epochs=late_epochs,
-        kinds={name: KindPolicy(rules.version, NETWORK, {}, {}) for name, rules in kinds.items()},
-        bootstrap=Bootstrap(
-            escrow_epochs,
-            tuple(Attestation(Address(bytes(20)), Hash(asset_of(each.name)), first + EPOCH_S) for each in devices if each.attested),
-        ),
+        kinds={name: KindPolicy(rules.version, NETWORK, {}, {}, tuple(requires)) for name, rules in kinds.items()},
+        bootstrap=Bootstrap(escrow_epochs, **(bootstrap or {})),
+        usage=Usage(k_bps),
+        corrections=tuple(corrections),
     )
-    return Book(contents, policy, {}, snapshot, _entries(listed, first, snapshot))
+    tables = [(*row, table) for table, lane in enumerate(lanes) if lane.listed for row in lane.table()]
+    columns = list(zip(*tables, strict=True)) if tables else [()] * 5
+    lines = pl.DataFrame(
+        {
+            "lane": pl.Series(columns[0], dtype=pl.Binary),
+            "seq": pl.Series(columns[1], dtype=pl.Int64),
+            "asset": pl.Series(columns[2], dtype=pl.Binary),
+            "money": from_ints(columns[3]),
+            "table": pl.Series(columns[4], dtype=pl.Int64),
+        }
+    )
+    return Book(contents, policy, {}, snapshot, _entries(listed, first, snapshot), lines)
+
+
+def offer(asset: str, sequence: int, price: int = 1, per_units: int = 1, capacity: int = 1, days: int = 1000, **changes: Any) -> Said:
+    """The device's price for its work."""
+    until = GENESIS_UNIX_S + days * EPOCH_S
+    return Said(asset, sequence, [(price, per_units, capacity, until, bytes(128))], interval_s=0, schema=OFFER, **changes)
 
 
 def settled(books: Sequence[Book], before: State | None = None, kinds: Mapping[str, Rules] = KINDS) -> list[Settlement]:
@@ -251,7 +317,14 @@ def _owner(device: Device) -> str:
     return device.owner or f"{device.name}'s owner"
 
 
-def _snapshot(devices: Sequence[Device], budgets: Mapping[str, int]) -> Snapshot:
+def fees(state: State) -> dict[str, int]:
+    """Running totals of fees by the account's name."""
+    return {name: money for name, money in _by_name(state.accounts, "account", "fees").items() if money}
+
+
+def _snapshot(
+    devices: Sequence[Device], budgets: Mapping[str, int], lanes: Sequence[Lane], words: Sequence[tuple[str, bytes, bytes, int]]
+) -> Snapshot:
     devices = sorted(devices, key=lambda each: asset_of(each.name))
     is_site = [each.name.startswith("site") for each in devices]
     keys = [b"" if site else ed25519.public_key(seed_of(each.key or each.name)) for each, site in zip(devices, is_site, strict=True)]
@@ -266,6 +339,7 @@ def _snapshot(devices: Sequence[Device], budgets: Mapping[str, int]) -> Snapshot
                 "owner": [account_of(_owner(each)) for each in devices],
                 "cell": [7] * len(devices),
                 "rated": [each.rated for each in devices],
+                "possessed": [False] * len(devices),
             },
             schema=ASSETS,
         ),
@@ -273,6 +347,8 @@ def _snapshot(devices: Sequence[Device], budgets: Mapping[str, int]) -> Snapshot
         pools=pl.DataFrame(
             {"pool": pl.Series(sorted(budgets), dtype=pl.String), "budget": from_ints([budgets[pool] for pool in sorted(budgets)])}
         ),
+        lanes=pl.DataFrame(sorted({lane.row() for lane in lanes}), schema=LANES, orient="row"),
+        attestations=pl.DataFrame(list(words), schema=ATTESTATIONS, orient="row"),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from subak.core.kind import WORDS, Field, Schema
+from subak.core.kind import BYTES, WORDS, Field, Schema
 
 TAG = b"subak/e1"
 """The first bytes of every Entry."""
@@ -25,7 +25,7 @@ SIGNATURE_BYTES = 64
 """Both curves' signatures are this long."""
 MAX_ROWS = 1024
 """Rows that one signature may cover."""
-MAX_ROW_WORDS = 64
+MAX_ROW_WORDS = 512
 """Words of 8 bytes that a row may have."""
 MAX_BATCH_BYTES = 1 << 20
 """What a verifier takes in one request."""
@@ -45,10 +45,9 @@ _HEADER_DTYPE = np.dtype(
         ("row_words", ">u2"),
     ]
 )
-_BYTES = {"address": 20, "bytes32": 32}
 
 Value = int | bytes
-"""A value of a row: an integer for ``u63`` and ``u128``, bytes for ``address`` (20) and ``bytes32`` (32)."""
+"""A value of a row: an integer for ``u63`` and ``u128``, else bytes."""
 
 
 class Malformed(ValueError):
@@ -82,7 +81,7 @@ class RawEntry(NamedTuple):
     rows: int
     """Number of rows, 1 to 1024."""
     row_words: int
-    """Words of 8 bytes in each row, 1 to 64."""
+    """Words of 8 bytes in each row, 1 to 512."""
     signed: bytes
     """Header and payload: what the signature covers."""
     signature: bytes
@@ -116,7 +115,7 @@ class Columns:
     rows: NDArray[np.uint16]
     """(n,) rows of each Entry"""
     fields: Mapping[str, NDArray[Any]]
-    """Every field over all rows: ``u63`` as int64 (total,); ``u128``, ``address`` and ``bytes32`` as bytes (total, 16 | 20 | 32)."""
+    """Every field over all rows: ``u63`` as int64 (total,); the others as bytes, ``u128`` as (total, 16)."""
     signature: NDArray[np.uint8]
     """(n, 64)"""
 
@@ -267,10 +266,10 @@ def _pack_row(schema: Schema, row: Sequence[Value]) -> bytes:
 
 
 def _pack_value(field: Field, value: Value) -> bytes:
-    if (length := _BYTES.get(field.type)) is not None:
+    if (length := BYTES.get(field.type)) is not None:
         if not isinstance(value, bytes) or len(value) != length:
             raise ValueError(f"{field.name} takes {length} bytes, not {value!r}")
-        return bytes(32 - length) + value
+        return bytes(8 * WORDS[field.type] - length) + value
     bits = 63 if field.type == "u63" else 128
     if not isinstance(value, int) or not 0 <= value < 1 << bits:
         raise ValueError(f"{field.name} = {value!r} is not an integer in [0, 2^{bits})")
@@ -282,7 +281,7 @@ def _unpack_row(schema: Schema, row: bytes) -> tuple[Value, ...]:
     start = 0
     for field in schema.fields:
         end = start + 8 * WORDS[field.type]
-        length = _BYTES.get(field.type)
+        length = BYTES.get(field.type)
         values.append(int.from_bytes(row[start:end], "big") if length is None else row[end - length : end])
         start = end
     return tuple(values)
@@ -300,7 +299,7 @@ def _unpack_fields(schema: Schema, rows: NDArray[np.uint8]) -> dict[str, NDArray
                 return None
             fields[field.name] = values
         else:
-            first = end - _BYTES.get(field.type, end - start)
+            first = end - BYTES.get(field.type, end - start)
             if rows[:, start:first].any():
                 return None
             fields[field.name] = np.ascontiguousarray(rows[:, first:end])

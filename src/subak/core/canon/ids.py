@@ -44,3 +44,8 @@ def _sized(name: str, value: bytes, length: int) -> bytes:
     if len(value) != length:
         raise ValueError(f"{name} has {length} bytes, not {len(value)}")
     return value
+
+
+def draw_seed(previous: bytes, beacon: bytes) -> bytes:
+    """What an epoch's tasks are drawn from: SHA-256 of the Book before and the beacon, 32 bytes; empty if there was no beacon in time."""
+    return hashlib.sha256(b"subak/draw/1" + previous + beacon).digest() if any(beacon) else b""

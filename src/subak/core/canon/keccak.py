@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import sha3
 from numpy.typing import NDArray
@@ -15,9 +17,13 @@ Rows = NDArray[np.uint8]
 """Byte strings of one length, one a row: shape (n, length)."""
 
 
-def keccak256(data: bytes | bytearray | memoryview) -> bytes:
-    """The 32-byte keccak-256 of ``data`` (Keccak submission, padding 0x01; not the later SHA3-256)."""
+def keccak256_reference(data: bytes | bytearray | memoryview) -> bytes:
+    """The same as ``keccak256``, by safe-pysha3; tests compare the two."""
     return bytes(sha3.keccak_256(data).digest())
+
+
+keccak256: Callable[[bytes | bytearray | memoryview], bytes] = keccak256_reference if _keccak is None else _keccak.keccak
+"""The 32-byte keccak-256 of bytes (Keccak submission, padding 0x01; not the later SHA3-256)."""
 
 
 def keccak_rows(rows: Rows) -> Rows:

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from subak.core.canon import ed25519
 from subak.core.canon.entry import HEADER_BYTES, SIGNATURE_BYTES, Columns, RawEntry, columns, fault, rebuild
-from subak.core.canon.ids import ED25519, signer_id
-from subak.core.kind import WORDS, Schema
+from subak.core.canon.ids import KEY_BYTES, signer_id
+from subak.core.canon.signatures import verify
+from subak.core.kind import BYTES, WORDS, Schema
 
 MONEY = pl.Decimal(38, 0)
 """How a ``u128`` is stored; it holds values below 10^38, which both Polars and DuckDB can read."""
@@ -29,8 +29,7 @@ _HEAD: dict[str, Any] = {
     "interval_seconds": pl.UInt32,
     "rows": pl.UInt16,
 }
-_VALUES: dict[str, Any] = {"u63": pl.Int64, "u128": MONEY, "address": pl.Binary, "bytes32": pl.Binary}
-_SIZES = {"address": 20, "bytes32": 32}
+_VALUES: dict[str, Any] = {"u63": pl.Int64, "u128": MONEY, **dict.fromkeys(BYTES, pl.Binary)}
 _BLOCK = 1 << 16
 
 
@@ -101,8 +100,8 @@ def raw_rows(frame: pl.DataFrame, schema: Schema, network: bytes) -> list[bytes]
 def valid(frame: pl.DataFrame, schema: Schema, network: bytes, keys: pl.DataFrame) -> NDArray[np.bool_]:
     """Whether each row carries its asset's own signature under the strict rule.
 
-    ``keys`` has a row per asset: ``asset``, ``curve``, ``key``. False for an unknown asset, a signer id that is not the key's, and a curve
-    other than Ed25519. Hosts post to several verifiers, so a Book holds most Entries several times; a copy is not verified again.
+    ``keys`` has a row per asset: ``asset``, ``curve``, ``key``. False for an unknown asset, a signer id that is not the key's, and an
+    unknown curve. Hosts post to several verifiers, so a Book holds most Entries several times; a copy is not verified again.
     """
     good = np.zeros(len(frame), np.bool_)
     known: dict[bytes, bool] = {}
@@ -122,10 +121,10 @@ def valid(frame: pl.DataFrame, schema: Schema, network: bytes, keys: pl.DataFram
             name = sha256(signed + signature).digest()
             if name not in known:
                 known[name] = (
-                    curve == ED25519
-                    and len(key) == ed25519.KEY_BYTES
+                    curve in KEY_BYTES
+                    and len(key) == KEY_BYTES[curve]
                     and signer == signer_id(curve, key)
-                    and ed25519.verify(key, signature, signed)
+                    and verify(curve, key, signature, signed)
                 )
             good[row] = known[name]
     return good
@@ -167,8 +166,8 @@ def _flat(name: str, kind: str, lists: pl.Series, rows: NDArray[np.uint16]) -> N
     flat = lists.explode(empty_as_null=False)
     if flat.null_count():
         raise ValueError(f"{name} holds nulls")
-    if kind in _SIZES:
-        return _bytes(name, flat, _SIZES[kind])
+    if kind in BYTES:
+        return _bytes(name, flat, BYTES[kind])
     below = flat.filter(flat < 0)
     if len(below):
         raise ValueError(f"{name} is {below[0]}")
@@ -182,7 +181,7 @@ def _flat(name: str, kind: str, lists: pl.Series, rows: NDArray[np.uint16]) -> N
 
 
 def _values(name: str, kind: str, flat: NDArray[Any]) -> pl.Series:
-    if kind in _SIZES:
+    if kind in BYTES:
         return _binary(flat)
     if kind == "u63":
         return pl.Series(flat)

@@ -3,7 +3,7 @@
 from subak.core.nouns.book import Book, Contents, Head, SegmentRef, SnapshotRef
 from subak.core.nouns.document import Address, Hash, decode
 from subak.core.nouns.network import Clock, Contracts, Network, Nodes
-from subak.core.nouns.policy import Attestation, Bootstrap, KindPolicy, Policy
+from subak.core.nouns.policy import Bootstrap, Correction, KindPolicy, Policy, Requirement, Usage
 from subak.core.nouns.settlement import Settlement, Summary
 from subak.core.nouns.snapshot import Snapshot
 from subak.core.nouns.state import State
@@ -11,24 +11,26 @@ from subak.core.nouns.vote import Vote
 
 __all__ = [
     "Address",
-    "Attestation",
     "Book",
     "Bootstrap",
     "Clock",
     "Contents",
     "Contracts",
+    "Correction",
     "Hash",
     "Head",
     "KindPolicy",
     "Network",
     "Nodes",
     "Policy",
+    "Requirement",
     "SegmentRef",
     "Settlement",
     "Snapshot",
     "SnapshotRef",
     "State",
     "Summary",
+    "Usage",
     "Vote",
     "decode",
 ]

@@ -14,6 +14,14 @@ from subak.core.nouns.document import Address, Hash, Signature
 from subak.core.nouns.policy import Policy
 from subak.core.nouns.snapshot import Snapshot
 
+LINES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "lane": pl.Binary,
+    "seq": pl.Int64,
+    "asset": pl.Binary,
+    "money": pl.Decimal(38, 0),
+}
+"""A table of lines: the running money of each asset on a lane, as the voucher of this sequence says."""
+
 
 class SegmentRef(msgspec.Struct, frozen=True):
     """One file of Entries."""
@@ -41,6 +49,8 @@ class Head(msgspec.Struct, frozen=True):
     """Its signer."""
     segments: tuple[SegmentRef, ...]
     """Segments that no final Book lists yet, in order of position."""
+    lines: tuple[Hash, ...]
+    """Tables of lines of redeemed vouchers that no final Book lists yet."""
     signature: Signature
     """By the signer over the canonical JSON without this field."""
 
@@ -77,6 +87,12 @@ class Contents(msgspec.Struct, frozen=True):
     """The Entries, in the order in which they count as listed."""
     heads: tuple[Hash, ...]
     """The verifiers' signed heads that brought these segments."""
+    lines: tuple[Hash, ...]
+    """Tables of lines of vouchers that the chain redeemed."""
+    previous: Hash
+    """Hash of the epoch before's Book as it was opened first; zero in epoch 0, or while the beacon is."""
+    beacon: Hash
+    """Hash of the block after that opening, which nobody knew before; zero if it came after this epoch's end. Tasks are drawn from it."""
 
 
 @dataclass(frozen=True)
@@ -94,3 +110,6 @@ class Book:
     entries: Mapping[str, pl.DataFrame]
     """Entries by schema name, each in Book order: the segment's columns, and ``order`` (u64, place in the whole Book) and ``valid``
     (bool: the signature holds under the asset's key in the snapshot)."""
+    lines: pl.DataFrame
+    """Lines of vouchers: ``LINES``, and ``table`` (i64: which of the contents' tables), in whatever order; those that are not what the
+    chain redeemed are ignored."""

@@ -46,6 +46,8 @@ class Contracts(msgspec.Struct, frozen=True):
 
     token: Address
     """ERC-20 with votes, capped."""
+    payment: Address
+    """What customers pay in: a stablecoin, or the token itself, which is then burned in part."""
     minter: Address
     """Schedule, pool weights, breaker: what Settlement knows as its budget."""
     stake: Address
@@ -54,6 +56,12 @@ class Contracts(msgspec.Struct, frozen=True):
     """ERC-721 of assets and sites."""
     settlement: Address
     """Roots and claims."""
+    channels: Address
+    """Customers' money, lanes and redeemed vouchers: what Settlement knows as its revenue."""
+    attestations: Address
+    """Who says what of whom, until when."""
+    shares: Address
+    """Makes the share contracts of assets that many people own."""
     timelock: Address
     """The authority; the founder proposes until governance lands."""
 

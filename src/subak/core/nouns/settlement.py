@@ -24,7 +24,11 @@ class Summary:
     reasons: Mapping[str, int]
     """Lines by reason name."""
     paid: int
-    """Growth of the accounts' running totals, in base units of the token."""
+    """Growth of the accounts' running totals of rewards, in base units of the token."""
+    fees: int
+    """Growth of the accounts' running totals of fees, in base units of the payment asset."""
+    waiting: int
+    """Fees that customers paid for work that was not measured yet, after this epoch."""
     minted: int
     """What this epoch mints: growth of totals, of escrow and of dust."""
     unallocated: int

@@ -9,7 +9,9 @@ import polars as pl
 
 from subak.core.canon.columns import columns_hash
 
-ASSETS = {
+Columns = dict[str, pl.DataType | type[pl.DataType]]
+
+ASSETS: Columns = {
     "asset": pl.Binary,
     "kind": pl.String,
     "curve": pl.UInt8,
@@ -17,9 +19,20 @@ ASSETS = {
     "owner": pl.Binary,
     "cell": pl.UInt64,
     "rated": pl.Int64,
+    "possessed": pl.Boolean,
 }
-PAYEES = {"asset": pl.Binary, "payee": pl.Binary, "parts": pl.Int64}
-POOLS = {"pool": pl.String, "budget": pl.Decimal(38, 0)}
+PAYEES: Columns = {"asset": pl.Binary, "payee": pl.Binary, "parts": pl.Int64}
+POOLS: Columns = {"pool": pl.String, "budget": pl.Decimal(38, 0)}
+LANES: Columns = {
+    "lane": pl.Binary,
+    "customer": pl.Binary,
+    "seq": pl.Int64,
+    "total": pl.Decimal(38, 0),
+    "net": pl.Decimal(38, 0),
+    "burned": pl.Decimal(38, 0),
+    "lines": pl.Binary,
+}
+ATTESTATIONS: Columns = {"topic": pl.String, "subject": pl.Binary, "issuer": pl.Binary, "expires_unix_s": pl.Int64}
 
 
 @dataclass(frozen=True)
@@ -27,15 +40,27 @@ class Snapshot:
     """Facts of one epoch. A change of payee, key or policy acts from the epoch after it."""
 
     assets: pl.DataFrame
-    """A row per asset and site, sorted by id: ``ASSETS``. A site has kind "" and an empty key."""
+    """A row per asset and site, sorted by id: ``ASSETS``. A site has kind "" and an empty key. ``possessed``: the chain itself checked the
+    device's word on whose it is."""
     payees: pl.DataFrame
     """Who shares an asset's earnings, in the owner's order: ``PAYEES``. An asset without rows pays its owner."""
     pools: pl.DataFrame
     """What each pool may mint in this epoch, sorted by pool, rounded down: ``POOLS``."""
+    lanes: pl.DataFrame
+    """A row per lane that was ever redeemed, sorted: ``LANES``. ``seq``, ``total`` and ``lines`` (EIP-712 hash) are those of the voucher
+    redeemed last; ``net`` is what hosts get of the total and ``burned`` what was burned of it, at the share in force at each redemption."""
+    attestations: pl.DataFrame
+    """Words of accepted issuers that were not taken back, sorted: ``ATTESTATIONS``. A subject is an asset, or an address after 12 zeros."""
 
     @property
     def tables(self) -> Mapping[str, pl.DataFrame]:
-        return {"assets": self.assets, "payees": self.payees, "pools": self.pools}
+        return {
+            "assets": self.assets,
+            "payees": self.payees,
+            "pools": self.pools,
+            "lanes": self.lanes,
+            "attestations": self.attestations,
+        }
 
     def hash(self) -> bytes:
         return columns_hash(self.tables)

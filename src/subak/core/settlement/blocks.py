@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subak.core.kind import Codes, Column, Lines, Mask, Schema
+from subak.core.canon.columns import binary_rows
+from subak.core.kind import BYTES, Codes, Column, Lines, Mask, Schema
 from subak.core.nouns.book import Book
 from subak.core.settlement import reasons
 from subak.core.settlement.listing import Listed
@@ -17,6 +18,8 @@ from subak.core.settlement.listing import Listed
 BLOCK_ASSETS = 16_384
 BLOCK_CELLS = BLOCK_ASSETS * 32
 """Grid cells of one block: large enough for NumPy, small enough for the cache."""
+CELL_WORDS = 32
+"""Rows of more words than this count as several cells."""
 
 LATEST_UNIX_S = 1 << 40
 """No clock reaches this. Lines that start later are in the future anyway, and are cut to it so that sums of times cannot wrap."""
@@ -36,8 +39,8 @@ class Flat:
     """Start of the line's interval."""
     end_unix_s: Column
     """End of it, exclusive."""
-    fields: Mapping[str, Column]
-    """Values by field name; 0 where the line's schema lacks the field."""
+    fields: Mapping[str, NDArray[Any]]
+    """Values by field name, bytes as (lines, bytes); 0 where the line's schema lacks the field."""
 
     def __len__(self) -> int:
         return len(self.line)
@@ -74,22 +77,26 @@ def read_lines(entries: Column, listed: Listed, offsets: Column, book: Book, sch
     )
 
 
-def _read_fields(entries: Column, listed: Listed, book: Book, schemas: Sequence[Schema]) -> dict[str, Column]:
+def _read_fields(entries: Column, listed: Listed, book: Book, schemas: Sequence[Schema]) -> dict[str, NDArray[Any]]:
     rows = listed.rows[entries]
     nothing = np.zeros(int(rows.sum()), np.int64)
-    fields = {field.name: nothing for schema in schemas for field in schema.fields}
+    fields: dict[str, NDArray[Any]] = {
+        field.name: np.zeros((len(nothing), BYTES[field.type]), np.uint8) if field.type in BYTES else nothing
+        for schema in schemas
+        for field in schema.fields
+    }
     for schema in schemas:
         mine = listed.schema[entries] == listed.schemas.index(schema)
         if mine.any():
-            names = [field.name for field in schema.fields]
-            lists = book.entries[schema.name].select(names)[listed.row[entries[mine]]]
-            for name in names:
-                values = lists[name].explode(empty_as_null=False).to_numpy()
-                fields[name] = values if mine.all() else _put(fields[name], np.repeat(mine, rows), values)
+            lists = book.entries[schema.name].select(field.name for field in schema.fields)[listed.row[entries[mine]]]
+            for field in schema.fields:
+                flat = lists[field.name].explode(empty_as_null=False)
+                values = binary_rows(flat, BYTES[field.type]) if field.type in BYTES else flat.to_numpy()
+                fields[field.name] = values if mine.all() else _put(fields[field.name], np.repeat(mine, rows), values)
     return fields
 
 
-def _put(column: Column, where: Mask, values: Column) -> Column:
+def _put(column: NDArray[Any], where: Mask, values: NDArray[Any]) -> NDArray[Any]:
     changed = column.copy()
     changed[where] = values
     return changed
@@ -116,24 +123,24 @@ def in_time_order(lines: Flat) -> Flat:
 
 def rank(asset: Column) -> Column:
     """Place of each line among its asset's, from 0; an asset's lines stand together."""
-    first = _firsts(asset)
+    first = firsts(asset)
     return np.arange(len(asset)) - np.repeat(first, np.diff(np.append(first, len(asset))))
 
 
 class Grid:
-    """Where each line of a block, of which there is one at least, stands on a grid of (lines, assets)."""
+    """Where each line of a block stands on a grid of (lines, assets)."""
 
-    def __init__(self, lines: Flat) -> None:
-        """``lines`` are in time order."""
+    def __init__(self, lines: Flat, silent: Column) -> None:
+        """``lines`` are in time order; ``silent`` are rows of assets without a line, one asset at least in all."""
         self.flat = lines
-        first = _firsts(lines.asset)
+        first = firsts(lines.asset)
         count = np.diff(np.append(first, len(lines)))
-        self.assets: Column = lines.asset[first]
+        self.assets: Column = np.append(lines.asset[first], silent)
         """Row in the snapshot's assets, by column of the grid."""
-        self.shape = (int(count.max()), len(first))
-        self._full = int(count.min()) == self.shape[0]
+        self.shape = (int(count.max(initial=0)), len(self.assets))
+        self._full = not silent.size and int(count.min(initial=0)) == self.shape[0]
         if not self._full:
-            self._cell = rank(lines.asset) * len(first) + np.repeat(np.arange(len(first)), count)
+            self._cell = rank(lines.asset) * len(self.assets) + np.repeat(np.arange(len(first)), count)
 
     def lines(self, listed: Listed, schemas: Sequence[Schema]) -> Lines:
         """The grid as rules see it; ``schemas`` are the rules'."""
@@ -148,10 +155,11 @@ class Grid:
 
     def spread(self, flat: NDArray[Any]) -> NDArray[Any]:
         """A value per line onto the grid, 0 where no line stands."""
+        each = flat.shape[1:]
         if self._full:
-            return np.ascontiguousarray(flat.reshape(self.shape[1], self.shape[0]).T)
-        grid = np.zeros(self.shape, flat.dtype)
-        grid.reshape(-1)[self._cell] = flat
+            return np.ascontiguousarray(flat.reshape(self.shape[1], self.shape[0], *each).swapaxes(0, 1))
+        grid = np.zeros((*self.shape, *each), flat.dtype)
+        grid.reshape(-1, *each)[self._cell] = flat
         return grid
 
     def collect(self, grid: NDArray[Any]) -> NDArray[Any]:
@@ -159,20 +167,25 @@ class Grid:
         return grid.T.reshape(-1) if self._full else grid.reshape(-1)[self._cell]
 
 
-def in_blocks(entries: Column, listed: Listed) -> Iterator[Column]:
-    """Entries in blocks of whole assets, assets with most lines first so that each grid is nearly full; an asset's stand together."""
+def in_blocks(entries: Column, silent: Column, listed: Listed) -> Iterator[tuple[Column, Column]]:
+    """Entries in blocks of whole assets, assets with most lines first so that each grid is nearly full; an asset's stand together. Then
+    blocks of the assets that sent nothing, which are rows of the snapshot's."""
+    nothing = np.empty(0, np.int64)
+    for at in range(0, len(silent), BLOCK_ASSETS):
+        yield nothing, silent[at : at + BLOCK_ASSETS]
     if not entries.size:
         return
+    cells = max(1, max(schema.row_words for schema in listed.schemas) // CELL_WORDS)
     entries = entries[np.argsort(listed.asset[entries], kind="stable")]
-    first = _firsts(listed.asset[entries])
+    first = firsts(listed.asset[entries])
     count = np.diff(np.append(first, len(entries)))
     lines = np.add.reduceat(listed.rows[entries], first)
     by_lines = np.argsort(-lines, kind="stable")
     at = 0
     while at < len(by_lines):
-        width = max(1, min(BLOCK_ASSETS, BLOCK_CELLS // int(lines[by_lines[at]])))
+        width = max(1, min(BLOCK_ASSETS, BLOCK_CELLS // (int(lines[by_lines[at]]) * cells)))
         some = by_lines[at : at + width]
-        yield entries[spans(first[some], count[some])]
+        yield entries[spans(first[some], count[some])], nothing
         at += width
 
 
@@ -184,6 +197,6 @@ def spans(first: Column, count: Column) -> Column:
     return steps
 
 
-def _firsts(asset: Column) -> Column:
+def firsts(asset: Column) -> Column:
     """Where a new asset begins."""
     return np.flatnonzero(np.append(len(asset) > 0, asset[1:] != asset[:-1]))

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from subak.core.canon.columns import binary_rows, binary_series
+from subak.core.canon.ids import draw_seed
+from subak.core.cells import within
 from subak.core.kind import ACCEPTED, Assets, Codes, Column, Context, Judged, Mask, Rules, Status
 from subak.core.nouns.book import Book
+from subak.core.nouns.snapshot import Snapshot
 from subak.core.nouns.state import State
 from subak.core.settlement import reasons
-from subak.core.settlement.blocks import Flat, Grid, in_blocks, in_time_order, outside_window, rank, read_lines
+from subak.core.settlement.blocks import Flat, Grid, firsts, in_blocks, in_time_order, outside_window, rank, read_lines
 from subak.core.settlement.listing import Listed, placed, places
 
-Run = Callable[[Callable[[Column], None], Iterable[Column]], Iterable[None]]
+Block = tuple[Column, Column]
+Run = Callable[[Callable[[Block], None], Iterable[Block]], Iterable[None]]
 """``map``, or an executor's."""
 MAX_WORK = 1 << 50
 """Most work that one line may count; keeps every sum of an asset's lines inside int64."""
@@ -55,9 +60,11 @@ def judge(listed: Listed, book: Book, before: State, kinds: Mapping[str, Rules],
         accepted=np.zeros(offsets[-1], np.int64),
         work={name: {unit: np.zeros(len(assets), np.int64) for unit in rules.work_units} for name, rules in kinds.items()},
         carried={name: _remembered(rules, book, before) for name, rules in kinds.items()},
-        live=placed(before.assets["live"], places(assets["asset"], before.assets["asset"]), 0).astype(np.bool_),
+        live=assets["possessed"].to_numpy()
+        | placed(before.assets["live"], places(assets["asset"], before.assets["asset"]), 0).astype(np.bool_),
     )
     _take_possessions(listed, book, verdicts)
+    _check_offers(listed, book, verdicts)
     for name in sorted(kinds):
         _judge_kind(kinds[name], listed, book, verdicts, run)
     return verdicts
@@ -72,9 +79,17 @@ def context_of(rules: Rules, book: Book) -> Context:
     return Context(
         parameters=book.policy.kinds[rules.name].parameters,
         tables=tables,
+        epoch=book.contents.epoch,
         first_unix_s=book.contents.first_unix_s,
         end_unix_s=book.contents.end_unix_s,
+        seed=draw_seed(book.contents.previous, book.contents.beacon),
     )
+
+
+def _assets_of(snapshot: Snapshot) -> Assets:
+    """The snapshot's assets as rules see them."""
+    table = snapshot.assets
+    return Assets(table["cell"].to_numpy(), table["rated"].to_numpy(), binary_rows(table["asset"], 32))
 
 
 def _take_possessions(listed: Listed, book: Book, verdicts: Verdicts) -> None:
@@ -91,30 +106,70 @@ def _take_possessions(listed: Listed, book: Book, verdicts: Verdicts) -> None:
     verdicts.live[lines.asset[codes == ACCEPTED]] = True
 
 
+def _check_offers(listed: Listed, book: Book, verdicts: Verdicts) -> None:
+    """An offer is taken if it is made in time, for some units."""
+    made = np.flatnonzero((listed.schema == reasons.CORE_SCHEMAS.index(reasons.OFFER)) & (listed.reason == ACCEPTED))
+    if not len(made):
+        return
+    lines = read_lines(made, listed, verdicts.offsets, book, ())
+    per_units = book.entries[reasons.OFFER.name]["per_units"].gather(listed.row[made]).explode(empty_as_null=False).to_numpy()
+    codes = np.where(per_units > 0, outside_window(lines, book), reasons.BAD_OFFER).astype(np.uint8)
+    verdicts.reasons[lines.line] = codes
+
+
+def _permitted(rules: Rules, book: Book) -> Mask:
+    """By row of the snapshot's assets: everything that the policy requires of this kind there is attested until the epoch's end."""
+    assets, words = book.snapshot.assets, book.snapshot.attestations
+    words = words.filter(words["expires_unix_s"] >= book.contents.end_unix_s)
+    permitted = np.ones(len(assets), np.bool_)
+    for required in book.policy.kinds[rules.name].requires:
+        subjects = assets["asset"] if required.subject == "asset" else _padded(assets["owner"])
+        holders = words.filter(words["topic"] == required.topic)["subject"].unique()
+        permitted &= (places(subjects, holders) >= 0) | ~within(assets["cell"].to_numpy(), required.jurisdiction)
+    return permitted
+
+
+def _padded(addresses: pl.Series) -> pl.Series:
+    """Addresses as subjects of attestations."""
+    rows = np.zeros((len(addresses), 32), np.uint8)
+    rows[:, 12:] = binary_rows(addresses, 20)
+    return binary_series("subject", rows)
+
+
 def _judge_kind(rules: Rules, listed: Listed, book: Book, verdicts: Verdicts, run: Run) -> None:
     context = context_of(rules, book)
+    permitted = _permitted(rules, book)
     ours = np.flatnonzero(np.isin(listed.schema, [listed.schemas.index(schema) for schema in rules.schemas]) & (listed.reason == ACCEPTED))
     live = verdicts.live[listed.asset[ours]]
     not_live = np.zeros(len(listed), np.bool_)
     not_live[ours[~live]] = True
     verdicts.reasons[np.repeat(not_live, listed.rows)] = reasons.NOT_LIVE
+    ours = ours[live]
+    barred = np.zeros(len(listed), np.bool_)
+    barred[ours[~permitted[listed.asset[ours]]]] = True
+    verdicts.reasons[np.repeat(barred, listed.rows)] = reasons.NOT_ATTESTED
+    ours = ours[~barred[ours]]
+    silent = verdicts.live & permitted & (book.snapshot.assets["kind"] == rules.name).to_numpy()
+    silent[listed.asset[ours]] = False
+    every = _assets_of(book.snapshot)
 
-    def judge_block(entries: Column) -> None:
+    def judge_block(block: Block) -> None:
+        entries, silent = block
         lines = read_lines(entries, listed, verdicts.offsets, book, rules.schemas)
         lines = in_time_order(_refuse(verdicts, lines, outside_window(lines, book)))
         lines = _refuse(verdicts, lines, np.where(rank(lines.asset) < reasons.MAX_LINES_PER_ASSET, ACCEPTED, reasons.TOO_MANY_LINES))
-        if len(lines):
-            _judge_block(rules, Grid(lines), listed, book, context, verdicts)
+        fell_silent = np.setdiff1d(np.unique(listed.asset[entries]), lines.asset[firsts(lines.asset)], assume_unique=True)
+        _judge_block(rules, Grid(lines, np.append(silent, fell_silent)), every, listed, context, verdicts)
 
-    deque(run(judge_block, in_blocks(ours[live], listed)), maxlen=0)
+    deque(run(judge_block, in_blocks(ours, np.flatnonzero(silent), listed)), maxlen=0)
 
 
-def _judge_block(rules: Rules, grid: Grid, listed: Listed, book: Book, context: Context, verdicts: Verdicts) -> None:
-    snapshot, carried, work = book.snapshot.assets, verdicts.carried[rules.name], verdicts.work[rules.name]
+def _judge_block(rules: Rules, grid: Grid, every: Assets, listed: Listed, context: Context, verdicts: Verdicts) -> None:
+    carried, work = verdicts.carried[rules.name], verdicts.work[rules.name]
     lines = grid.lines(listed, rules.schemas)
     judged = rules.judge(
         lines,
-        Assets(cell=snapshot["cell"].to_numpy()[grid.assets], rated=snapshot["rated"].to_numpy()[grid.assets]),
+        Assets(every.cell[grid.assets], every.rated[grid.assets], every.id[grid.assets]),
         {name: column[grid.assets] for name, column in carried.items()},
         context,
     )
@@ -147,6 +202,8 @@ def _check(judged: Judged, present: Mask, rules: Rules) -> None:
         accepts[reason.code] = reason.status is Status.ACCEPTED
     accepted = np.where(present, accepts[judged.reasons], False)
     who = f"{rules.name} {rules.version}"
+    if not present.any():
+        return
     if accepted.min() == _UNDECLARED:
         raise ValueError(f"{who}: reasons {np.unique(judged.reasons[accepted == _UNDECLARED]).tolist()} are not declared")
     for unit in rules.work_units:

@@ -56,7 +56,7 @@ def list_entries(book: Book, kinds: Mapping[str, Rules]) -> Listed:
     refused; an Entry with a bad signature can hurt nobody.
     Errors: ValueError for a schema that the policy does not know.
     """
-    schemas = (reasons.POSSESSION, *(schema for name in sorted(kinds) for schema in kinds[name].schemas))
+    schemas = (*reasons.CORE_SCHEMAS, *(schema for name in sorted(kinds) for schema in kinds[name].schemas))
     unknown = sorted(set(book.entries) - {schema.name for schema in schemas})
     if unknown:
         raise ValueError(
@@ -117,7 +117,7 @@ class _Every:
 def _wrong_kind(book: Book, schemas: tuple[Schema, ...], schema: NDArray[np.int16], asset: Column) -> Column:
     """Entries of a kind about a known asset of another kind; the core's own schemas speak of any asset."""
     found = [np.empty(0, np.int64)]
-    for index, each in enumerate(schemas[1:], 1):
+    for index, each in enumerate(schemas[len(reasons.CORE_SCHEMAS) :], len(reasons.CORE_SCHEMAS)):
         about = np.flatnonzero((schema == index) & (asset >= 0))
         ours = (book.snapshot.assets["kind"] == reasons.kind_of(each)).to_numpy()
         found.append(about[~ours[asset[about]]])

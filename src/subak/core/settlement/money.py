@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from subak.core.kind import Mask, Rules
+from subak.core.cells import parents
+from subak.core.kind import Column, Mask, Rules
 from subak.core.nouns.book import Book
 from subak.core.nouns.state import ESCROW, MONEY, State
 from subak.core.settlement.judging import Verdicts, context_of
 from subak.core.settlement.listing import places
 
+if TYPE_CHECKING:
+    from subak.core.settlement.debts import Kept
+
 MONEY_LIMIT = 10**38
 """DECIMAL(38,0), the widest number that every reader of the archive knows."""
+
+WHOLE_BPS = 10_000
+BOOTSTRAP = "bootstrap"
+"""The pot that a kind's rules price; its pool on chain has the kind's name."""
+USAGE = "usage"
+"""The pool of rewards for paid service."""
+INSTALLED = "installed"
+"""The topic of an attestation without which nothing is earned before there are customers."""
 
 Amounts = list[int]
 """Money by row of the snapshot's assets."""
@@ -30,7 +42,7 @@ class Earned:
     rewards: Mapping[str, Amounts]
     """Pool: each asset's reward, rounded down."""
     minted: int
-    """Drawn from the pools' budgets: a pool that nobody earned from is not minted."""
+    """Drawn from the pools' budgets: what nobody earned, or a cap cut, is not minted."""
     dust: Mapping[str, int]
     """Pool: what division left over so far, dust carried from before included."""
 
@@ -52,27 +64,79 @@ class Shares:
     accounts: pl.Series
     """Accounts that get something, sorted."""
     rewards: Amounts
-    """By how much their running totals grow."""
+    """By how much their running totals of rewards grow."""
+    fees: Amounts
+    """By how much their running totals of fees grow."""
     left_over: Mapping[str, int]
-    """Pool: what the division among payees left over."""
+    """Pool: what the division among payees left over, and debts that returned to it."""
 
 
-def price(verdicts: Verdicts, book: Book, before: State, kinds: Mapping[str, Rules]) -> Earned:
-    """Divide each pool's pot (its budget and the dust carried to it) among the attested assets, pro rata to what the kind counts."""
+def price(verdicts: Verdicts, burned: Amounts, book: Book, before: State, kinds: Mapping[str, Rules]) -> Earned:
+    """Divide each kind's bootstrap pot (its budget and the dust carried to it) among the attested assets, pro rata to what the kind counts,
+    within the caps of issuers and cells; and pay ``USAGE`` for what was burned of each asset's bills.
+
+    Promise: usage rewards are at most k of what was burned, line by line, and never more than the pool's budget.
+    """
     budgets = _by_pool(book.snapshot.pools, "budget")
     dust = _by_pool(before.pools, "dust")
-    attested = _attested(book)
+    attested, issuers = _attested(book)
     rewards: dict[str, Amounts] = {}
     minted = 0
     for name in sorted(kinds):
-        units = np.where(attested, kinds[name].price(verdicts.work[name], context_of(kinds[name], book))["bootstrap"], 0)
+        pots = kinds[name].price(verdicts.work[name], context_of(kinds[name], book))
+        if BOOTSTRAP not in pots:
+            continue
+        units = np.where(attested, pots[BOOTSTRAP], 0)
         if len(units) and units.min() < 0:
             raise ValueError(f"{name} {kinds[name].version} prices an asset at {units.min()} units")
-        if units.any():
-            budget = budgets.get(name, 0)
-            rewards[name], dust[name] = divide_down(budget + dust.get(name, 0), units.tolist())
-            minted += budget
-    return Earned(rewards, minted, dust)
+        budget = _faded(budgets.get(name, 0), book)
+        pot = budget + dust.get(name, 0)
+        if units.any() and book.contents.epoch < book.policy.bootstrap.sunset_epoch:
+            shares, left = divide_down(pot, units.tolist())
+            rewards[name] = _capped(shares, pot, issuers, book)
+            cut = sum(shares) - sum(rewards[name])
+            unminted = min(cut, budget)
+            dust[name] = left + cut - unminted
+            minted += budget - unminted
+    used = _usage(burned, budgets.get(USAGE, 0), book.policy.usage.k_bps)
+    if any(used):
+        rewards[USAGE] = used
+    return Earned(rewards, minted + sum(used), dust)
+
+
+def _faded(budget: int, book: Book) -> int:
+    """The part of a pot's budget that is left on its way to the sunset, rounded down."""
+    epoch, policy = book.contents.epoch, book.policy.bootstrap
+    if epoch >= policy.sunset_epoch:
+        return 0
+    if epoch < policy.fade_from_epoch:
+        return budget
+    return budget * (policy.sunset_epoch - epoch) // (policy.sunset_epoch - policy.fade_from_epoch)
+
+
+def _capped(shares: Amounts, pot: int, issuers: Column, book: Book) -> Amounts:
+    """Shares after the caps: where an issuer's or a cell's assets would get more than it allows, each gets less by the same proportion."""
+    policy = book.policy.bootstrap
+    cells = parents(book.snapshot.assets["cell"].to_numpy(), policy.cell_resolution)
+    for groups, cap_bps in ((issuers, policy.issuer_cap_bps), (cells, policy.cell_cap_bps)):
+        if cap_bps >= WHOLE_BPS:
+            continue
+        most = pot * cap_bps // WHOLE_BPS
+        sums: dict[int, int] = {}
+        group_of = groups.tolist()
+        for group, share in zip(group_of, shares, strict=True):
+            sums[group] = sums.get(group, 0) + share
+        shares = [share * most // sums[group] if sums[group] > most else share for group, share in zip(group_of, shares, strict=True)]
+    return shares
+
+
+def _usage(burned: Amounts, budget: int, k_bps: int) -> Amounts:
+    """k of what was burned for each asset, rounded down; all less by the same proportion if the pool does not reach."""
+    if not 0 <= k_bps < WHOLE_BPS:
+        raise ValueError(f"the policy pays {k_bps} of {WHOLE_BPS} of what was burned: it must be less than all")
+    wanted = [burnt * k_bps // WHOLE_BPS for burnt in burned]
+    every = sum(wanted)
+    return wanted if every <= budget else [want * budget // every for want in wanted]
 
 
 def divide_down(pot: int, parts: Sequence[int]) -> tuple[Amounts, int]:
@@ -85,17 +149,29 @@ def divide_down(pot: int, parts: Sequence[int]) -> tuple[Amounts, int]:
     return shares, pot - sum(shares)
 
 
+def divide_whole(pot: int, parts: Sequence[int]) -> Amounts:
+    """``pot`` in proportion to ``parts``, one of them above 0 and none below, nothing left over: the units that rounding down leaves go one
+    each to the first parts above 0. For money that somebody paid, which may neither vanish nor wait."""
+    shares, left = divide_down(pot, parts)
+    for place, part in enumerate(parts):
+        if not left:
+            break
+        if part:
+            shares[place] += 1
+            left -= 1
+    return shares
+
+
 def vest(earned: Earned, book: Book, before: State) -> Vested:
-    """What was earned now and need not wait, and what waited until this epoch."""
+    """What was earned now and need not wait, and what waited until this epoch. Only bootstrap rewards wait."""
     epoch = book.contents.epoch
     release = epoch + book.policy.bootstrap.escrow_epochs
     ids = book.snapshot.assets["asset"]
     is_due = before.escrow["release_epoch"] <= epoch
     due = before.escrow.filter(is_due)
     waiting = [before.escrow.filter(~is_due)]
-    now = {pool: rewards.copy() for pool, rewards in earned.rewards.items()} if release <= epoch else {}
-    if release > epoch:
-        waiting += [_wait(release, pool, rewards, ids) for pool, rewards in earned.rewards.items()]
+    now = {pool: rewards.copy() for pool, rewards in earned.rewards.items() if release <= epoch or pool == USAGE}
+    waiting += [_wait(release, pool, rewards, ids) for pool, rewards in earned.rewards.items() if pool not in now]
     for pool in due["pool"].unique():
         now.setdefault(pool, [0] * len(ids))
     for pool, row, reward in zip(due["pool"].to_list(), places(due["asset"], ids).tolist(), to_ints(due["rewards"]), strict=True):
@@ -103,33 +179,45 @@ def vest(earned: Earned, book: Book, before: State) -> Vested:
     return Vested(now, pl.concat(waiting).sort(*ESCROW))
 
 
-def split(vested: Vested, book: Book) -> Shares:
-    """Each asset's reward among its payees by parts, rounded down; a site's part goes on to the site's payees.
+def split(kept: Kept, book: Book) -> Shares:
+    """Each asset's rewards and fees among its payees by parts; a site's part goes on to the site's payees. Rewards are rounded down; of
+    fees nothing is left over. Creditors get what was kept back for them.
 
-    An asset without payees pays its owner. Promise: shares and what is left over add up to the reward.
+    An asset without payees pays its owner. Promises: shares and what is left over add up to the rewards; shares of fees to the fees.
     """
     owners, named = book.snapshot.assets["owner"], book.snapshot.payees["payee"]
-    accounts = pl.concat([owners, named.filter(_is_account(named)).bin.slice(12)]).unique().sort()
+    creditors = pl.Series([account for _, account in kept.to_creditors], dtype=pl.Binary)
+    accounts = pl.concat([owners, named.filter(_is_account(named)).bin.slice(12), creditors]).unique().sort()
     owner = places(owners, accounts).tolist()
     payees = _payees(book, accounts)
-    grown = [0] * len(accounts)
+    rewards, fees = [0] * len(accounts), [0] * len(accounts)
 
-    def pay(row: int, reward: int) -> int:
+    def pay(grown: Amounts, share_out: Callable[[int, Sequence[int]], tuple[Amounts, int]], row: int, money: int) -> int:
         """Pays what an asset or site gets; returns what is left over."""
         if row not in payees:
-            grown[owner[row]] += reward
+            grown[owner[row]] += money
             return 0
-        shares, left = divide_down(reward, [payee.parts for payee in payees[row]])
+        shares, left = share_out(money, [payee.parts for payee in payees[row]])
         for payee, share in zip(payees[row], shares, strict=True):
             if payee.is_account:
                 grown[payee.row] += share
             else:
-                left += pay(payee.row, share)
+                left += pay(grown, share_out, payee.row, share)
         return left
 
-    left_over = {pool: sum(pay(row, reward) for row, reward in enumerate(rewards) if reward) for pool, rewards in vested.rewards.items()}
-    paid = [row for row, reward in enumerate(grown) if reward]
-    return Shares(accounts.gather(paid), [grown[row] for row in paid], left_over)
+    left_over = {
+        pool: sum(pay(rewards, divide_down, row, reward) for row, reward in enumerate(amounts) if reward)
+        for pool, amounts in kept.rewards.items()
+    }
+    for row, fee in enumerate(kept.fees):
+        if fee:
+            pay(fees, lambda money, parts: (divide_whole(money, parts), 0), row, fee)
+    for ((currency, _), money), row in zip(kept.to_creditors.items(), places(creditors, accounts).tolist(), strict=True):
+        (rewards if currency == "rewards" else fees)[row] += money
+    for pool, money in kept.to_pools.items():
+        left_over[pool] = left_over.get(pool, 0) + money
+    paid = [row for row in range(len(accounts)) if rewards[row] or fees[row]]
+    return Shares(accounts.gather(paid), [rewards[row] for row in paid], [fees[row] for row in paid], left_over)
 
 
 def to_ints(column: pl.Series) -> Amounts:
@@ -151,6 +239,12 @@ def from_ints(values: Sequence[int]) -> pl.Series:
     return pl.Series(values, dtype=pl.Int128).cast(MONEY)
 
 
+def money_at(column: pl.Series, at: Column) -> Amounts:
+    """The money at these rows, 0 where a row is -1."""
+    values = [*to_ints(column), 0]
+    return [values[row] for row in at.tolist()]
+
+
 def _by_pool(table: pl.DataFrame, amount: str) -> dict[str, int]:
     return dict(zip(table["pool"].to_list(), to_ints(table[amount]), strict=True))
 
@@ -168,10 +262,15 @@ def _wait(release_epoch: int, pool: str, rewards: Amounts, ids: pl.Series) -> pl
     )
 
 
-def _attested(book: Book) -> Mask:
-    """By row of the snapshot's assets: an issuer says until the epoch's end or longer that it is installed."""
-    until = [each.asset for each in book.policy.bootstrap.attestations if each.expires_unix_s >= book.contents.end_unix_s]
-    return places(book.snapshot.assets["asset"], pl.Series(until, dtype=pl.Binary).unique()) >= 0
+def _attested(book: Book) -> tuple[Mask, Column]:
+    """By row of the snapshot's assets: an issuer says until the epoch's end or longer that it is installed; and which one, as a number. An
+    asset counts for one issuer, the first by address."""
+    words = book.snapshot.attestations
+    words = words.filter((words["topic"] == INSTALLED) & (words["expires_unix_s"] >= book.contents.end_unix_s))
+    first = words.sort("subject", "issuer").unique("subject", keep="first", maintain_order=True)
+    at = places(book.snapshot.assets["asset"], first["subject"])
+    issuers = np.append(places(first["issuer"], first["issuer"].unique().sort()), -1)
+    return at >= 0, issuers[at]
 
 
 class _Payee(NamedTuple):

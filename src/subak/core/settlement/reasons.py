@@ -16,9 +16,12 @@ IN_THE_FUTURE = 7
 TOO_LATE = 8
 TOO_MANY_LINES = 9
 NOT_THE_OWNER = 10
+NOT_ATTESTED = 11
+BAD_OFFER = 12
 
-# Precedence, where several hold for a line: unknown asset, bad signature, conflict, wrong kind, not live, in the future, too late, too many
-# lines; then the possession's or the kind's own reason; a line that would be paid is at last held if its asset signed a conflict.
+# Precedence, where several hold for a line: unknown asset, bad signature, conflict, wrong kind, not live, not attested, in the future,
+# too late, too many lines; then the possession's, the offer's or the kind's own reason; a line that would be paid is at last held if its
+# asset signed a conflict.
 CORE_REASONS = (
     Reason(ACCEPTED, "accepted", Status.ACCEPTED, "accepted"),
     Reason(BAD_SIGNATURE, "bad_signature", Status.REFUSED, "the signature does not fit the asset's key"),
@@ -31,10 +34,29 @@ CORE_REASONS = (
     Reason(TOO_LATE, "too_late", Status.REFUSED, "the interval is older than the policy allows"),
     Reason(TOO_MANY_LINES, "too_many_lines", Status.REFUSED, "the asset sent more lines than one epoch takes"),
     Reason(NOT_THE_OWNER, "not_the_owner", Status.REFUSED, "the device named an owner who does not hold the asset"),
+    Reason(NOT_ATTESTED, "not_attested", Status.REFUSED, "the policy asks for an attestation that the asset or its owner does not have"),
+    Reason(BAD_OFFER, "bad_offer", Status.REFUSED, "the offer names a price for no units"),
 )
 
 POSSESSION = Schema("subak.possession", 1, (Field("owner", "address"),))
 """Signed by the device: "I am held by this owner". Listed in a Book, it makes the asset live."""
+
+OFFER = Schema(
+    "subak.offer",
+    1,
+    (
+        Field("price", "u128"),
+        Field("per_units", "u63"),
+        Field("capacity", "u63"),
+        Field("valid_until_unix_s", "u63"),
+        Field("endpoint", "bytes128"),
+    ),
+)
+"""Signed by the device: "my work costs so many payment units for so many units of it". Acts from the epoch after the Book that lists it; a
+capacity of 0 takes it back. ``endpoint``: where customers reach it, ASCII padded with zeros."""
+
+CORE_SCHEMAS = (POSSESSION, OFFER)
+"""Entries of any asset, whatever its kind."""
 
 MAX_LINES_PER_ASSET = 4096
 """In one Book: a week of five-minute intervals twice over."""

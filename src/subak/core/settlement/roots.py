@@ -103,6 +103,8 @@ def _summary(listed: Listed, verdicts: Verdicts, earned: Earned, shares: Shares,
         refused=by_status[Status.REFUSED],
         reasons=dict(sorted(counts.items())),
         paid=sum(shares.rewards),
+        fees=sum(shares.fees),
+        waiting=sum(to_ints(after.sales["net"])),
         minted=earned.minted,
         unallocated=sum(to_ints(after.pools["dust"])),
     )

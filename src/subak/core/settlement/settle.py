@@ -8,6 +8,8 @@ Promises, for every Book, state and set of kinds:
 - *minted stays within the budget*: of this epoch, pool by pool; what a pool does not earn is not minted;
 - *the same inputs give the same roots*, in whatever order independent Entries arrived: those of different assets; only the table of
   verdicts stands in the Book's order;
+- *fees are what customers paid*: growth of fees + growth of what waits = what the chain handed over for the lines that were taken;
+- *no asset is paid above its measured work at the price it offered*;
 - *splitting or merging devices gains nothing* but the dust of one more division.
 """
 
@@ -24,10 +26,12 @@ from subak.core.kind import Rules
 from subak.core.nouns.book import Book
 from subak.core.nouns.settlement import Settlement
 from subak.core.nouns.state import State
+from subak.core.settlement.debts import keep_back
 from subak.core.settlement.judging import Run, judge
 from subak.core.settlement.listing import list_entries, places
 from subak.core.settlement.money import price, split, vest
 from subak.core.settlement.roots import close
+from subak.core.settlement.sales import sell
 from subak.core.settlement.totals import total
 
 
@@ -42,10 +46,11 @@ def settle(book: Book, before: State, kinds: Mapping[str, Rules], run: Run = map
     check(book, before, kinds)
     listed = list_entries(book, kinds)
     verdicts = judge(listed, book, before, kinds, run)
-    earned = price(verdicts, book, before, kinds)
-    vested = vest(earned, book, before)
-    shares = split(vested, book)
-    after = total(shares, vested, earned, verdicts, book, before)
+    sold = sell(verdicts, listed, book, before)
+    earned = price(verdicts, sold.burned, book, before, kinds)
+    kept = keep_back(vest(earned, book, before), sold.fees, book, before)
+    shares = split(kept, book)
+    after = total(shares, kept, earned, sold, verdicts, book, before)
     return close(after, listed, verdicts, earned, shares, book, kinds)
 
 
@@ -60,10 +65,10 @@ def check(book: Book, before: State, kinds: Mapping[str, Rules]) -> None:
         for rules in kinds.values()
         for schema in rules.schemas
         for field in schema.fields
-        if field.type != "u63"
+        if field.type == "u128"
     ]
     if other:
-        raise ValueError(f"rules work on u63 fields; {other} are not")
+        raise ValueError(f"rules work on u63 fields and bytes; {other} are u128")
     lost = before.assets["asset"].filter(places(before.assets["asset"], book.snapshot.assets["asset"]) < 0)
     if len(lost):
         raise ValueError(f"the state knows {len(lost)} assets that the snapshot lacks, {lost[0].hex()} first: assets never vanish")

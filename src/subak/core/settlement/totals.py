@@ -8,49 +8,61 @@ import polars as pl
 from subak.core.kind import Column
 from subak.core.nouns.book import Book
 from subak.core.nouns.state import State
+from subak.core.settlement.debts import Kept
 from subak.core.settlement.judging import Verdicts
 from subak.core.settlement.listing import placed, places
-from subak.core.settlement.money import Amounts, Earned, Shares, Vested, from_ints, to_ints
+from subak.core.settlement.money import Amounts, Earned, Shares, from_ints, money_at, to_ints
+from subak.core.settlement.sales import Sold
 
 
-def total(shares: Shares, vested: Vested, earned: Earned, verdicts: Verdicts, book: Book, before: State) -> State:
-    """The state after. Promises: no total falls; minted = accounts + escrow + dust, ever.
+def total(shares: Shares, kept: Kept, earned: Earned, sold: Sold, verdicts: Verdicts, book: Book, before: State) -> State:
+    """The state after. Promises: no total falls; minted = accounts + escrow + dust; fees + what waits = what was taken of lanes, ever.
 
-    Errors: ArithmeticError if the second promise were broken, by this code or by the state before.
+    Errors: ArithmeticError if the later promises were broken, by this code or by the state before.
     """
+    fees = to_ints(before.totals["fees"])[0] + sum(shares.fees)
     after = State(
-        assets=_assets(vested, verdicts, book, before),
+        assets=_assets(kept, verdicts, book, before),
         accounts=_accounts(shares, before),
-        escrow=vested.escrow,
+        escrow=kept.escrow,
         pools=_pools(earned, shares),
-        totals=pl.DataFrame({"rewards": from_ints([to_ints(before.totals["rewards"])[0] + earned.minted]), "fees": before.totals["fees"]}),
+        totals=pl.DataFrame({"rewards": from_ints([to_ints(before.totals["rewards"])[0] + earned.minted]), "fees": from_ints([fees])}),
+        lanes=sold.lanes,
+        lines=sold.lines,
+        sales=sold.sales,
+        debts=kept.debts,
         carried=_carried(verdicts, book, before),
     )
     owed = sum(to_ints(after.accounts["rewards"])) + sum(to_ints(after.escrow["rewards"])) + sum(to_ints(after.pools["dust"]))
     minted = to_ints(after.totals["rewards"])[0]
     if owed != minted:
         raise ArithmeticError(f"epoch {book.contents.epoch}: totals, escrow and dust are {owed}, minted is {minted}")
+    handed_over, waiting = sum(to_ints(after.lanes["net"])), sum(to_ints(after.sales["net"]))
+    if fees + waiting != handed_over or sum(to_ints(after.accounts["fees"])) != fees:
+        raise ArithmeticError(f"epoch {book.contents.epoch}: fees are {fees}, {waiting} wait, the lanes handed over {handed_over}")
     return after
 
 
-def _assets(vested: Vested, verdicts: Verdicts, book: Book, before: State) -> pl.DataFrame:
+def _assets(kept: Kept, verdicts: Verdicts, book: Book, before: State) -> pl.DataFrame:
     ids = book.snapshot.assets["asset"]
     at = places(ids, before.assets["asset"])
     had_units = placed(before.assets["units"], at, 0)
     units = had_units + sum(next(iter(work.values())) for work in verdicts.work.values())
     if (units < had_units).any():
         raise OverflowError(f"epoch {book.contents.epoch}: the units of asset {ids[int((units < had_units).argmax())].hex()} reach 2^63")
-    rewards = had_rewards = _money_at(before.assets["rewards"], at)
-    for grown in vested.rewards.values():
+    rewards = had_rewards = money_at(before.assets["rewards"], at)
+    for grown in kept.rewards.values():
         rewards = [had + reward for had, reward in zip(rewards, grown, strict=True)]
-    paid_now = np.array([now > had for now, had in zip(rewards, had_rewards, strict=True)], np.int64)
+    had_fees = money_at(before.assets["fees"], at)
+    fees = [had + fee for had, fee in zip(had_fees, kept.fees, strict=True)]
+    paid_now = np.array([reward > had or fee > 0 for reward, had, fee in zip(rewards, had_rewards, kept.fees, strict=True)], np.int64)
     table = pl.DataFrame(
         {
             "asset": ids,
             "live": verdicts.live,
             "units": units,
             "rewards": from_ints(rewards),
-            "fees": from_ints(_money_at(before.assets["fees"], at)),
+            "fees": from_ints(fees),
             "paid_epochs": placed(before.assets["paid_epochs"], at, 0) + paid_now,
         }
     )
@@ -61,14 +73,12 @@ def _accounts(shares: Shares, before: State) -> pl.DataFrame:
     had = before.accounts
     accounts = pl.concat([had["account"], shares.accounts]).unique().sort()
     at = places(accounts, had["account"])
-    had_rewards, grown = _money_at(had["rewards"], at), _at(shares.rewards, places(accounts, shares.accounts))
-    return pl.DataFrame(
-        {
-            "account": accounts,
-            "rewards": from_ints([reward + growth for reward, growth in zip(had_rewards, grown, strict=True)]),
-            "fees": from_ints(_money_at(had["fees"], at)),
-        }
-    )
+    now = places(accounts, shares.accounts)
+
+    def grown(name: str, growth: Amounts) -> pl.Series:
+        return from_ints([total + more for total, more in zip(money_at(had[name], at), _at(growth, now), strict=True)])
+
+    return pl.DataFrame({"account": accounts, "rewards": grown("rewards", shares.rewards), "fees": grown("fees", shares.fees)})
 
 
 def _pools(earned: Earned, shares: Shares) -> pl.DataFrame:
@@ -85,10 +95,6 @@ def _carried(verdicts: Verdicts, book: Book, before: State) -> dict[str, pl.Data
         table = pl.DataFrame({"asset": assets["asset"], **{name: columns[name] for name in sorted(columns)}})
         tables[kind] = table.filter(pl.Series(verdicts.live) & (assets["kind"] == kind))
     return tables
-
-
-def _money_at(column: pl.Series, at: Column) -> Amounts:
-    return _at(to_ints(column), at)
 
 
 def _at(values: Amounts, at: Column) -> Amounts:

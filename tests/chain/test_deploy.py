@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from subak.chain.contracts import ChainRefused
-from subak.chain.deploy import Genesis, Plan, PlanRefused, create_address, deploy, is_deployed
+from subak.chain.deploy import Genesis, Plan, PlanRefused, SalesPlan, contract, create_address, deploy, is_deployed
 from subak.chain.local import LocalChain
 from subak.chain.network_file import NetworkFileRefused, load_network, load_plan, write_network, write_plan
 from subak.chain.rpc import Rpc
 from subak.core.nouns.document import Address
 from subak.core.nouns.network import Contracts, Network, Nodes
 
-from .conftest import FOUNDER, GENESIS, TOKEN, VERIFIERS, Town, free_port
+from .conftest import DAY, FOUNDER, GENESIS, TOKEN, VERIFIERS, Town, free_port
 
 
 def test_what_was_planned_stands_on_the_chain(town: Town) -> None:
@@ -27,9 +27,17 @@ def test_what_was_planned_stands_on_the_chain(town: Town) -> None:
     assert token.call("MINTER") == town.contracts.minter
     assert (minter.call("SETTLEMENT"), minter.call("AUTHORITY")) == (town.contracts.settlement, town.contracts.timelock)
     settlement = town.contract("Settlement")
-    parts = [settlement.call(name) for name in ("TOKEN", "PAYMENT", "BUDGET", "WEIGHTS", "AUTHORITY")]
+    parts = [settlement.call(name) for name in ("TOKEN", "PAYMENT", "BUDGET", "WEIGHTS", "REVENUE", "AUTHORITY")]
     here = town.contracts
-    assert parts == [here.token, here.token, here.minter, here.stake, here.timelock]
+    assert parts == [here.token, here.payment, here.minter, here.stake, here.channels, here.timelock]
+    channels = town.contract("Channels")
+    facts = ("PAYMENT", "TOKEN", "SETTLEMENT", "BONDS", "ASSETS", "AUTHORITY", "TREASURY", "BURNS", "CLOSE_DELAY_SECONDS")
+    said = [channels.call(name) for name in facts]
+    assert said == [here.payment, here.token, here.settlement, here.stake, here.assets, here.timelock, here.timelock, False, 2 * DAY + 3600]
+    assert town.contract("Stake").call("SLASHER") == here.channels
+    assert town.contract("TestDollar").call("decimals") == 6
+    assert town.contract("Attestations").call("AUTHORITY") == here.timelock
+    assert any(town.contract("SharesFactory").call("IMPLEMENTATION"))
     assert settlement.call("policyAt", 0) == town.plan.genesis.policy
     assert town.contract("Assets").call("IMPORTER") == FOUNDER.address
 
@@ -101,9 +109,33 @@ def test_a_plan_cannot_promise_more_than_the_cap(plan: Plan) -> None:
 
 
 def network_of(plan: Plan) -> Network:
-    contracts = Contracts(*(Address(bytes([number]) * 20) for number in range(1, 7)))
+    contracts = Contracts(*(Address(bytes([number]) * 20) for number in range(1, 11)))
     nodes = Nodes(rpc="http://127.0.0.1:8545", verifiers=("http://127.0.0.1:9001",), explorer="http://127.0.0.1:8080")
     return Network(plan.name, plan.chain_id, plan.clock, contracts, nodes, speed=3600)
+
+
+def test_customers_can_pay_in_the_networks_own_token_which_is_then_burned(tmp_path: Path, plan: Plan) -> None:
+    plan = msgspec.structs.replace(plan, sales=SalesPlan(asset="token", share_bps=10_000))
+    write_plan(tmp_path / "network.toml", plan)
+    with LocalChain(tmp_path / "chain", free_port(), GENESIS, speed=1) as chain:
+        chain.fund(FOUNDER.address, 10 * TOKEN)
+        rpc = Rpc(chain.url)
+        contracts = deploy(rpc, FOUNDER, load_plan(tmp_path / "network.toml"))
+        channels = contract(rpc, contracts, "Channels")
+        assert contracts.payment == contracts.token == channels.call("PAYMENT")
+        assert (channels.call("BURNS"), channels.call("shareBps")) == (True, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("sales", "words"),
+    [
+        (SalesPlan(asset="dollars"), "'dollars' is no address"),
+        (SalesPlan(asset="token", allocation={"0x" + "11" * 20: 1}), "only the test stablecoin can be given away"),
+    ],
+)
+def test_a_plan_whose_customers_could_not_pay_is_refused(plan: Plan, sales: SalesPlan, words: str) -> None:
+    with pytest.raises(PlanRefused, match=words):
+        msgspec.structs.replace(plan, sales=sales).check()
 
 
 def test_network_toml_holds_a_plan_and_later_the_network(tmp_path: Path, plan: Plan) -> None:

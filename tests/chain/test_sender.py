@@ -72,7 +72,7 @@ def test_a_follower_reads_anew_when_the_chain_forgot(folder: Path, monkeypatch: 
         contracts = deploy(rpc, FOUNDER, PLAN)
         follower = Follower(rpc, contracts, CLOCK)
         before = follower.events()
-        assert [event.name for event in before] == ["ScheduleSet", "WeightsSet", "PolicySet"]
+        assert [event.name for event in before] == ["ScheduleSet", "WeightsSet", "Configured", "PolicySet"]
         os.kill(chain.pid, signal.SIGKILL)
         (folder / "state.json").unlink(missing_ok=True)
         eventually(chain.ensure_running)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -120,6 +121,43 @@ def test_from_stake_to_claim(town: Town) -> None:
     assert (final.asset_root, final.verdicts_hash, final.fees) == (root.asset_root, root.verdicts_hash, 0)
 
 
+def test_the_beacon_is_the_block_after_the_first_opening_whoever_takes_over(town: Town) -> None:
+    follower = Follower(town.rpc, town.contracts, CLOCK)
+    settlement = Settlement(town.rpc, town.contracts)
+    senders = {verifier.address: verifier for verifier in town.verifiers}
+    first_opening = next(event for event in follower.events() if event.name == "Opened")
+    block = town.rpc.find_block(first_opening.log.block + 1)
+    assert block is not None
+    assert follower.beacon(1) == (BOOK, block.hash)
+    assert follower.beacon(0) == (bytes(32), bytes(32)), "nothing was opened before epoch 0"
+    assert follower.beacon(2) == (bytes(32), bytes(32)), "epoch 1 is not opened yet"
+
+    def opens(book: bytes) -> int:
+        attempt = settlement.view().current_attempt
+        lead = settlement.lead(1 + attempt)
+        assert lead is not None
+        return Settlement(town.rpc, town.contracts, senders[lead]).open(1, 1, attempt, [book], town.rpc.block().number - 1).block
+
+    town.go_to(CLOCK.close_unix_s(1))
+    opened_at = opens(b"\xb2" * 32)
+    assert follower.beacon(2) == (bytes(32), bytes(32)), "the block after it is not there yet"
+    town.chain.mine()
+    after = town.rpc.find_block(opened_at + 1)
+    assert after is not None
+    assert follower.beacon(2) == (b"\xb2" * 32, after.hash)
+    town.go_to(town.rpc.block().timestamp + CLOCK.attempt_seconds)
+    opens(b"\xb3" * 32)
+    town.chain.mine()
+    assert follower.beacon(2) == (b"\xb2" * 32, after.hash), "a takeover changes neither Book nor beacon"
+    assert follower.beacon(3) == (bytes(32), bytes(32))
+
+
+def test_an_opening_after_the_epochs_end_asks_nothing(town: Town) -> None:
+    """Epoch 1 was opened in epoch 2, so epoch 2 has tasks; had it been opened in epoch 3, nobody could answer in time."""
+    late = Follower(town.rpc, town.contracts, msgspec.structs.replace(CLOCK, genesis_unix_s=GENESIS - 3 * DAY))
+    assert late.beacon(2) == (bytes(32), bytes(32))
+
+
 def test_the_snapshot_is_usable_only_when_its_block_is_final(town: Town) -> None:
     follower = Follower(town.rpc, town.contracts, CLOCK)
     first = follower.snapshot(0)
@@ -127,8 +165,8 @@ def test_the_snapshot_is_usable_only_when_its_block_is_final(town: Town) -> None
     ref, snapshot = first
     assert snapshot.assets.rows() == sorted(
         [
-            (ASSET, "energy", 1, KEY, ALICE, 0x8729A004BFFFFFF, 4000),
-            (SITE, "", 0, b"", BOB, 7, 0),
+            (ASSET, "energy", 1, KEY, ALICE, 0x8729A004BFFFFFF, 4000, False),
+            (SITE, "", 0, b"", BOB, 7, 0, False),
         ]
     )
     last = town.rpc.block(ref.block)
@@ -160,8 +198,8 @@ def test_facts_of_the_chain_fold_to_what_the_chain_says(town: Town) -> None:
     epoch = CLOCK.epoch_at(town.rpc.block().timestamp)
     assert not {asset, site} & set(fold(told, CLOCK, epoch).assets["asset"])
     snapshot = fold(told, CLOCK, epoch + 1)
-    assert (asset, "energy", 1, b"\x0f" * 32, owner.address, 2**64 - 1, 2**63 - 1) in snapshot.assets.rows()
-    assert (site, "", 0, b"", owner.address, 5, 0) in snapshot.assets.rows()
+    assert (asset, "energy", 1, b"\x0f" * 32, owner.address, 2**64 - 1, 2**63 - 1, False) in snapshot.assets.rows()
+    assert (site, "", 0, b"", owner.address, 5, 0, False) in snapshot.assets.rows()
     assert [row for row in snapshot.payees.rows() if row[0] == asset] == [(asset, site, 3), (asset, bytes(12) + BOB, 4)]
     assert [row for row in snapshot.payees.rows() if row[0] == site] == [(site, bytes(12) + ALICE, 1)]
 

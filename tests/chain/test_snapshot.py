@@ -13,7 +13,7 @@ from subak.chain.rpc import Log
 from subak.chain.snapshot import MOST_RATED, budget_of, fold, policy_in_force, text_of
 from subak.core.nouns.document import Address, Hash
 from subak.core.nouns.network import Clock
-from subak.core.nouns.snapshot import ASSETS, PAYEES, POOLS
+from subak.core.nouns.snapshot import ASSETS, ATTESTATIONS, LANES, PAYEES, POOLS
 
 CLOCK = Clock(genesis_unix_s=100_000, epoch_seconds=1000, grace_seconds=0, attempt_seconds=1, challenge_seconds=1)
 BEFORE, IN_0, IN_1 = 99_000, 100_500, 101_500
@@ -48,11 +48,15 @@ def rotated(at: int) -> Event:
     return event("KeyRotated", at, asset=A, curve=2, key=KEY_2)
 
 
+def possessed(at: int) -> Event:
+    return event("Possessed", at, asset=A, owner=ALICE)
+
+
 def word(account: bytes) -> bytes:
     return account.rjust(32, b"\0")
 
 
-ROW = (A, "energy", 1, KEY, ALICE, 7, 4000)
+ROW = (A, "energy", 1, KEY, ALICE, 7, 4000, False)
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,14 @@ CASES = [
     Case("and then for good", [registered(IN_0)], 9, [ROW], []),
     Case("what comes after the epoch does not count", [registered(BEFORE), rotated(IN_1)], 0, [ROW], []),
     Case("sorted by id", [registered(BEFORE, B), registered(BEFORE)], 0, [ROW, (B, *ROW[1:])], []),
-    Case("a site has no kind and no key", [site(BEFORE)], 0, [(SITE, "", 0, b"", BOB, 9, 0)], []),
+    Case("a site has no kind and no key", [site(BEFORE)], 0, [(SITE, "", 0, b"", BOB, 9, 0, False)], []),
     Case("a key acts from the next epoch", [registered(BEFORE), rotated(IN_0)], 0, [ROW], []),
     Case("a new key replaces the old", [registered(BEFORE), rotated(IN_0)], 1, [(A, "energy", 2, KEY_2, *ROW[4:])], []),
     Case(
         "payees stand in the owner's order",
         [registered(BEFORE), site(BEFORE), payees(BEFORE, (SITE, 3), (word(BOB), 1))],
         0,
-        [(SITE, "", 0, b"", BOB, 9, 0), ROW],
+        [(SITE, "", 0, b"", BOB, 9, 0, False), ROW],
         [(A, SITE, 3), (A, word(BOB), 1)],
     ),
     Case(
@@ -101,10 +105,53 @@ CASES = [
     ),
     Case("sold later", [registered(BEFORE), transfer(IN_1, BOB)], 1, [ROW], []),
     Case("the transfer of a mint changes nothing", [transfer(BEFORE, ALICE, bytes(20)), registered(BEFORE)], 0, [ROW], []),
-    Case("a rating no column holds", [registered(BEFORE, rated=2**64 - 1)], 0, [(*ROW[:6], MOST_RATED)], []),
-    Case("a cell of 64 bits", [registered(BEFORE, cell=2**64 - 1)], 0, [(*ROW[:5], 2**64 - 1, ROW[6])], []),
+    Case("a rating no column holds", [registered(BEFORE, rated=2**64 - 1)], 0, [(*ROW[:6], MOST_RATED, False)], []),
+    Case("a cell of 64 bits", [registered(BEFORE, cell=2**64 - 1)], 0, [(*ROW[:5], 2**64 - 1, *ROW[6:])], []),
+    Case("the chain checked whose it is", [registered(BEFORE), possessed(IN_0)], 1, [(*ROW[:7], True)], []),
+    Case("not before the next epoch", [registered(BEFORE), possessed(IN_0)], 0, [ROW], []),
+    Case("not for another key", [registered(BEFORE), possessed(BEFORE), rotated(IN_0)], 1, [(A, "energy", 2, KEY_2, *ROW[4:])], []),
+    Case("not for another owner", [registered(BEFORE), possessed(BEFORE), transfer(IN_0, BOB)], 1, [(*ROW[:4], BOB, *ROW[5:])], []),
     Case("an asset of no kind is no site", [registered(BEFORE, kind=bytes(32))], 0, [(A, "0x" + "00" * 32, *ROW[2:])], []),
 ]
+
+
+SCHEMAS = {"assets": ASSETS, "payees": PAYEES, "pools": POOLS, "lanes": LANES, "attestations": ATTESTATIONS}
+LANE, OTHER_LANE, CUSTOMER, ISSUER = b"\x1a" * 32, b"\x0a" * 32, b"\xc0" * 20, b"\x15" * 20
+INSTALLED = b"installed".ljust(32, b"\0")
+
+
+def opened(lane: bytes = LANE) -> Event:
+    return event("LaneOpened", BEFORE, lane=lane, customer=CUSTOMER)
+
+
+def redeemed(at: int, total: int, net: int, seq: int = 1, lane: bytes = LANE) -> Event:
+    return event("Redeemed", at, lane=lane, seq=seq, total=total, net=net, lines=bytes([seq]) * 32)
+
+
+def configured(burns: bool) -> Event:
+    return event("Configured", BEFORE, payment=bytes(20), burns=burns, closeDelaySeconds=1)
+
+
+@pytest.mark.parametrize(("burns", "burned"), [(True, 15), (False, 0)])
+def test_what_is_redeemed_in_an_epoch_counts_in_it_at_the_share_of_its_time(burns: bool, burned: int) -> None:
+    events = [configured(burns), opened(), opened(OTHER_LANE), redeemed(IN_0, 100, 90), redeemed(IN_0 + 1, 110, 5, 2)]
+    events += [redeemed(IN_0 + 2, 7, 7, 9, OTHER_LANE), redeemed(IN_1, 200, 80, 3)]
+    lanes = fold(events, CLOCK, 0).lanes.rows()
+    assert lanes == [(OTHER_LANE, CUSTOMER, 9, 7, 7, 0, bytes([9]) * 32), (LANE, CUSTOMER, 2, 110, 95, burned, bytes([2]) * 32)]
+    assert fold(events, CLOCK, 1).lanes["net"].to_list() == [7, 175]
+
+
+def test_words_of_accepted_issuers_count_from_the_next_epoch_until_they_are_taken_back() -> None:
+    accepted = event("IssuerSet", BEFORE, topic=INSTALLED, issuer=ISSUER, accepted=True)
+    word_ = event("Attested", IN_0, subject=A, topic=INSTALLED, issuer=ISSUER, expiry=77)
+    other = event("Attested", IN_0, subject=B, topic=INSTALLED, issuer=BOB, expiry=77)
+    revoked = event("Revoked", IN_1, subject=A, topic=INSTALLED, issuer=ISSUER)
+    dismissed = event("IssuerSet", IN_1, topic=INSTALLED, issuer=ISSUER, accepted=False)
+    row = ("installed", A, ISSUER, 77)
+    told = [accepted, word_, other]
+    assert [fold(told, CLOCK, epoch).attestations.rows() for epoch in (0, 1)] == [[], [row]]
+    assert [fold([*told, revoked], CLOCK, epoch).attestations.rows() for epoch in (1, 2)] == [[row], []]
+    assert fold([*told, dismissed], CLOCK, 2).attestations.rows() == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -112,7 +159,7 @@ def test_fold(case: Case) -> None:
     snapshot = fold(case.events, CLOCK, case.epoch)
     assert snapshot.assets.rows() == case.assets
     assert snapshot.payees.rows() == case.payees
-    assert [dict(table.schema) for table in (snapshot.assets, snapshot.payees, snapshot.pools)] == [ASSETS, PAYEES, POOLS]
+    assert {name: dict(table.schema) for name, table in snapshot.tables.items()} == SCHEMAS
     assert len(snapshot.hash()) == 32
 
 

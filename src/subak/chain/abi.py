@@ -16,7 +16,10 @@ from eth_abi.exceptions import DecodingError
 from subak.core.canon.keccak import keccak256
 from subak.core.nouns.document import Address
 
-CONTRACTS = ("Token", "Minter", "Stake", "Assets", "Settlement", "TimelockController")
+CONTRACTS = (
+    *("Token", "TestDollar", "Minter", "Stake", "Assets", "Settlement", "Channels", "Attestations"),
+    *("SharesFactory", "AssetShares", "TimelockController"),
+)
 """Names of the contracts that the package carries."""
 _PANICS = {0x01: "assertion failed", 0x11: "overflow", 0x12: "division by zero", 0x21: "not an enum value", 0x32: "index out of bounds"}
 

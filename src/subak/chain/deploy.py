@@ -19,6 +19,21 @@ MONEY_LIMIT = 10**38
 """Money is below this everywhere: the columns of state and snapshot are DECIMAL(38,0)."""
 WHOLE_BPS = 10_000
 """The sum of the pools' weights."""
+TEST, TOKEN = "test", "token"
+"""What a plan's customers can pay in beside an existing stablecoin."""
+FIELDS = {
+    "TimelockController": "timelock",
+    "Token": "token",
+    "TestDollar": "payment",
+    "Minter": "minter",
+    "Stake": "stake",
+    "Assets": "assets",
+    "Channels": "channels",
+    "Attestations": "attestations",
+    "SharesFactory": "shares",
+    "Settlement": "settlement",
+}
+"""Solidity's names in the order of deployment, and where ``Contracts`` keeps their addresses."""
 _NOBODY = Address(bytes(20))
 
 
@@ -61,6 +76,25 @@ class StakePlan(msgspec.Struct, frozen=True):
     """How long a bond is held after the last epoch it weighed in; at least 14 days."""
 
 
+class SalesPlan(msgspec.Struct, frozen=True):
+    """What customers pay in, and how their prepaid money is kept. Amounts are in the payment asset's smallest unit."""
+
+    asset: str = "test"
+    """"test" deploys a stablecoin of six decimals that is worth nothing; "token" takes the network's own token, whose share is then burned;
+    or the address of an existing stablecoin."""
+    allocation: dict[str, int] = {}
+    """Who has how much of the test stablecoin: address as 0x hex to amount."""
+    share_bps: int = 1_000
+    """The share of what is redeemed that is burned or goes to the treasury; 100 to 10,000, which is burn-and-mint."""
+    close_delay_seconds: int = 0
+    """How long vouchers can be redeemed after a lane's expiry or revocation; more than two epochs; 0 is two epochs and an hour."""
+    stake_units: int = 2 * 10**12
+    """With ``payment_units`` how much of the token a clerk must have at stake behind its lanes' limits, as a ratio. Half of it is burned
+    when the clerk is slashed, half goes to harmed hosts: so it should be worth twice the limit."""
+    payment_units: int = 1
+    """See ``stake_units``."""
+
+
 class Genesis(msgspec.Struct, frozen=True):
     """What holds from epoch 0."""
 
@@ -89,6 +123,10 @@ class Plan(msgspec.Struct, frozen=True):
     """Verifiers' bonds."""
     timelock_seconds: int
     """How long the authority's decisions wait before they act."""
+    sales: SalesPlan = SalesPlan()
+    """What customers pay in."""
+    issuers: dict[str, list[str]] = {}
+    """Whose attestations count at genesis: topic to addresses as 0x hex."""
     genesis: Genesis = Genesis()
     """What holds from epoch 0."""
     nodes: Nodes = Nodes()
@@ -112,8 +150,14 @@ class Plan(msgspec.Struct, frozen=True):
             raise PlanRefused(f"allocation {allocated} and schedule {scheduled} are more than the token's cap {self.token.cap}")
         if self.token.cap >= MONEY_LIMIT:
             raise PlanRefused(f"the token's cap {self.token.cap} is not below 10^38")
-        for holder in self.token.allocation:
-            _holder(holder)
+        for holder in (*self.token.allocation, *self.sales.allocation, *(each for issuers in self.issuers.values() for each in issuers)):
+            _address(holder)
+        for topic in self.issuers:
+            word_of(topic)
+        if self.sales.asset not in (TEST, TOKEN):
+            _address(self.sales.asset)
+        if self.sales.allocation and self.sales.asset != TEST:
+            raise PlanRefused(f"only the test stablecoin can be given away at genesis, and customers pay in {self.sales.asset}")
 
 
 def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
@@ -133,16 +177,19 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
         raise PlanRefused(f"the plan is for chain {plan.chain_id}, {rpc.node} is chain {rpc.chain_id()}")
     sender = Sender(rpc, founder)
     start = rpc.nonce(founder.address)
-    names = ("TimelockController", "Token", "Minter", "Stake", "Assets", "Settlement")
-    timelock, token, minter, stake, assets, settlement = (create_address(founder.address, start + place) for place in range(len(names)))
-    clock, schedule = plan.clock, plan.schedule
+    names = [name for name in FIELDS if name != "TestDollar" or plan.sales.asset == TEST]
+    at = {name: create_address(founder.address, start + place) for place, name in enumerate(names)}
+    timelock, token, minter, settlement, stake = (at[name] for name in ("TimelockController", "Token", "Minter", "Settlement", "Stake"))
+    payment = {TEST: at.get("TestDollar"), TOKEN: token}.get(plan.sales.asset) or _address(plan.sales.asset)
+    clock, schedule, sales = plan.clock, plan.schedule, plan.sales
     arguments: dict[str, tuple[Any, ...]] = {
         "TimelockController": (plan.timelock_seconds, [founder.address], [_NOBODY], _NOBODY),
         "Token": (
             *(plan.token.name, plan.token.symbol, plan.token.cap, minter),
-            [_holder(holder) for holder in plan.token.allocation],
+            [_address(holder) for holder in plan.token.allocation],
             list(plan.token.allocation.values()),
         ),
+        "TestDollar": ([_address(holder) for holder in sales.allocation], list(sales.allocation.values())),
         "Minter": (
             *(token, settlement, timelock),
             (clock.genesis_unix_s, clock.epoch_seconds, schedule.epochs_per_period, list(schedule.budget_per_epoch)),
@@ -150,18 +197,33 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
             [word_of(pool) for pool in plan.pools],
             list(plan.pools.values()),
         ),
-        "Stake": (token, clock.genesis_unix_s, clock.epoch_seconds, plan.stake.minimum, plan.stake.unbonding_seconds),
+        "Stake": (token, clock.genesis_unix_s, clock.epoch_seconds, plan.stake.minimum, plan.stake.unbonding_seconds, at["Channels"]),
         "Assets": (f"{plan.name} assets", f"{plan.token.symbol}-A", clock.genesis_unix_s, founder.address),
+        "Channels": (
+            (
+                *(payment, token, settlement, stake, at["Assets"], timelock, timelock),
+                *(clock.genesis_unix_s, clock.epoch_seconds, sales.close_delay_seconds or 2 * clock.epoch_seconds + 3600),
+                *(sales.share_bps, sales.stake_units, sales.payment_units),
+            ),
+        ),
+        "Attestations": (
+            timelock,
+            [word_of(topic) for topic, issuers in plan.issuers.items() for _ in issuers],
+            [_address(issuer) for issuers in plan.issuers.values() for issuer in issuers],
+        ),
+        "SharesFactory": (settlement, at["Attestations"], at["Assets"], payment, token),
         "Settlement": (
-            # Customers pay in the network's own token until there are channels.
-            *(token, token, minter, stake, timelock),
+            *(token, payment, minter, stake, at["Channels"], timelock),
             (clock.genesis_unix_s, clock.epoch_seconds, clock.grace_seconds, clock.attempt_seconds, clock.challenge_seconds),
             *(plan.genesis.state_root, plan.genesis.policy),
         ),
     }
-    contracts = Contracts(token, minter, stake, assets, settlement, timelock)
+    contracts = Contracts(**{FIELDS[name]: address for name, address in at.items()} | {"payment": payment})
     creations = {name: abi(name).encode_creation(*arguments[name]) for name in names}
+    # The factory asks the payment asset for its decimals, which may not be there yet; nothing else of it can fail.
     for name, creation in creations.items():
+        if name == "SharesFactory":
+            continue
         sender.rehearse(f"creation of {name}", None, creation)
     sent = [sender.submit_raw(f"creation of {name}", None, creation) for name, creation in creations.items()]
     for place, (name, transaction) in enumerate(zip(names, sent, strict=True)):
@@ -178,8 +240,7 @@ def is_deployed(rpc: Rpc, contracts: Contracts) -> bool:
 
 def contract(rpc: Rpc, contracts: Contracts, name: str) -> Contract:
     """The network's contract with this Solidity name."""
-    field = "timelock" if name == "TimelockController" else name.lower()
-    return Contract(name, Address(getattr(contracts, field)), rpc)
+    return Contract(name, Address(getattr(contracts, FIELDS[name])), rpc)
 
 
 def create_address(creator: bytes, nonce: int) -> Address:
@@ -197,11 +258,11 @@ def word_of(text: str) -> bytes:
     return text.encode().ljust(32, b"\0")
 
 
-def _holder(text: str) -> Address:
+def _address(text: str) -> Address:
     try:
         raw = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         raw = b""
     if len(raw) != 20 or not text.startswith("0x"):
-        raise PlanRefused(f"{text!r} in the token's allocation is no address: 0x and 40 hex digits")
+        raise PlanRefused(f"{text!r} is no address: 0x and 40 hex digits")
     return Address(raw)

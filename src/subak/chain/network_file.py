@@ -28,6 +28,8 @@ _COMMENTS = {
     "schedule": "What an epoch of each period may mint, and the breaker: how much at once, how fast it refills.",
     "pools": "Each pool's share of every epoch's budget, in basis points.",
     "stake": "Verifiers' bonds.",
+    "sales": "What customers pay in, in its smallest unit, and the share that is burned or goes to the treasury.",
+    "issuers": "Whose attestations count at genesis, by topic.",
     "genesis": "Hashes of the first policy and of the carried state before epoch 0.",
 }
 """Sections in the order of the file."""

@@ -148,9 +148,9 @@ class Settlement:
         rewards, fees = self._settlement.call("taken", account)
         return rewards, fees
 
-    def taken_many(self, accounts: Sequence[bytes], block: int | str = "latest") -> list[int]:
-        """Token units that each account took, ever."""
-        return [rewards for rewards, _ in self._settlement.call_many([("taken", (account,)) for account in accounts], block)]
+    def taken_many(self, accounts: Sequence[bytes], block: int | str = "latest") -> list[tuple[int, int]]:
+        """Token units and payment units that each account took, ever."""
+        return [(rewards, fees) for rewards, fees in self._settlement.call_many([("taken", (account,)) for account in accounts], block)]
 
     def budget(self, first: int, last: int) -> int:
         """The most that a range of epochs may mint, breaker and cap included."""
@@ -174,11 +174,22 @@ class Settlement:
         """Pay an account the rewards it has not taken. ``rewards`` and ``fees`` are its leaf: running totals, ever."""
         return self._send("claimRewards", account, rewards, fees, list(proof))
 
+    def claim_fees(self, account: bytes, rewards: int, fees: int, proof: Sequence[bytes]) -> Receipt:
+        """Pay an account the fees it has not taken."""
+        return self._send("claimFees", account, rewards, fees, list(proof))
+
+    def claim_fees_many(self, leaves: Sequence[tuple[bytes, int, int]], proof: MultiProof) -> Receipt:
+        """Pay many accounts their fees, as ``claim_many`` pays rewards."""
+        return self._claim_many("claimFeesMany", leaves, proof)
+
     def claim_many(self, leaves: Sequence[tuple[bytes, int, int]], proof: MultiProof) -> Receipt:
         """Pay many accounts their rewards. ``leaves`` are the (account, rewards, fees) that ``proof`` is for, in any order.
 
         Errors: also ValueError if the proof is for other leaves.
         """
+        return self._claim_many("claimMany", leaves, proof)
+
+    def _claim_many(self, function: str, leaves: Sequence[tuple[bytes, int, int]], proof: MultiProof) -> Receipt:
         accounts = np.frombuffer(b"".join(bytes(account) for account, _, _ in leaves), np.uint8).reshape(-1, 20)
         words = pack_words(accounts, [rewards for _, rewards, _ in leaves], [fees for _, _, fees in leaves])
         by_hash = {row.tobytes(): leaf for row, leaf in zip(standard_leaf_hashes(words), leaves, strict=True)}
@@ -186,7 +197,7 @@ class Settlement:
             raise ValueError(f"the proof is for {len(proof.leaves)} leaves, and not for these {len(leaves)}")
         ordered = [by_hash[leaf] for leaf in proof.leaves]
         columns = ([leaf[place] for leaf in ordered] for place in range(3))
-        return self._send("claimMany", *columns, list(proof.proof), list(proof.flags))
+        return self._send(function, *columns, list(proof.proof), list(proof.flags))
 
     def events(self, first: int, last: int) -> list[Event]:
         """What the contract told in the blocks ``first`` to ``last``, both included, in order."""

@@ -15,17 +15,20 @@ from subak.chain.rpc import Block, Rpc
 from subak.core.nouns.book import SnapshotRef
 from subak.core.nouns.document import Hash
 from subak.core.nouns.network import Clock, Contracts
-from subak.core.nouns.snapshot import ASSETS, PAYEES, POOLS, Snapshot
+from subak.core.nouns.snapshot import ASSETS, ATTESTATIONS, LANES, PAYEES, POOLS, Snapshot
 
 EVENTS = {
-    "Assets": ("Registered", "SiteRegistered", "PayeesSet", "KeyRotated", "Transfer"),
+    "Assets": ("Registered", "SiteRegistered", "PayeesSet", "KeyRotated", "Transfer", "Possessed"),
+    "Attestations": ("IssuerSet", "Attested", "Revoked"),
+    "Channels": ("Configured", "LaneOpened", "LaneRevoked", "LaneClosed", "Redeemed"),
     "Minter": ("ScheduleSet", "WeightsSet"),
     "Settlement": ("PolicySet", "Opened", "Finalized"),
 }
 """The events that facts follow from, by contract."""
-MOST_RATED = 2**63 - 1
-"""A rated capacity above this counts as this: a column holds no more, and anyone can register any number."""
+MOST_RATED = MOST_COLUMN = 2**63 - 1
+"""A rated capacity or sequence above this counts as this: a column holds no more, and anyone can give any number."""
 _NOBODY = bytes(20)
+_NO_HASH = Hash(bytes(32))
 
 
 @dataclass(frozen=True)
@@ -72,21 +75,24 @@ def read_events(rpc: Rpc, contracts: Contracts, first: int, last: int) -> list[E
 def fold(events: Iterable[Event], clock: Clock, epoch: int) -> Snapshot:
     """The snapshot of an epoch. ``events`` are those of ``read_events``, in order, at least up to the epoch's end; later ones are ignored.
 
-    What happens to assets in an epoch acts from the next one; before genesis, from epoch 0. A pool's budget is its share of what the
-    schedule gives the epoch, rounded down; the plan sees to it that the token's cap never cuts that.
+    What happens to assets and attestations in an epoch acts from the next one; before genesis, from epoch 0. What is redeemed in an epoch
+    is paid in it. A pool's budget is its share of what the schedule gives the epoch, rounded down; the plan sees to it that the token's cap
+    never cuts that.
     """
     known = [event for event in events if event.log.timestamp < clock.end_unix_s(epoch)]
+    earlier = [event for event in known if event.log.timestamp < clock.first_unix_s(epoch)]
     assets: dict[bytes, _Asset] = {}
-    for event in known:
-        if event.log.timestamp < clock.first_unix_s(epoch):
-            _apply(assets, event)
+    for event in earlier:
+        _apply(assets, event)
     ordered = [assets[id_] for id_ in sorted(assets)]
     shares = [(each.id, payee, parts) for each in ordered for payee, parts in each.payees]
     pools = sorted(_budgets(known, epoch))
     return Snapshot(
-        assets=_table(ASSETS, [(a.id, a.kind, a.curve, a.key, a.owner, a.cell, a.rated) for a in ordered]),
+        assets=_table(ASSETS, [(a.id, a.kind, a.curve, a.key, a.owner, a.cell, a.rated, a.possessed) for a in ordered]),
         payees=_table(PAYEES, shares),
-        pools=_table({**POOLS, "budget": pl.Int128}, pools).cast({"budget": pl.Decimal(38, 0)}),
+        pools=_money_table(POOLS, pools),
+        lanes=_money_table(LANES, _redeemed(known)),
+        attestations=_table(ATTESTATIONS, _attestations(earlier)),
     )
 
 
@@ -158,6 +164,22 @@ class Follower:
         opened = [event.values for event in self.events() if event.name == "Opened"]
         found = [values["bookHashes"] for values in opened if (values["first"], values["attempt"]) == (first, attempt)]
         return tuple(Hash(each) for each in found[-1]) if found else ()
+
+    def redeemed(self) -> dict[bytes, tuple[int, int, bytes]]:
+        """Lane to sequence, total and hash of the lines of the voucher that was redeemed last."""
+        told = [event.values for event in self.events() if event.name == "Redeemed"]
+        return {values["lane"]: (values["seq"], values["total"], values["lines"]) for values in told}
+
+    def beacon(self, epoch: int) -> tuple[Hash, Hash]:
+        """What the tasks of an epoch are drawn from: the Book of the epoch before as it was opened first, and the hash of the block after
+        that. Both zero while there is no such block, and for ever if it came after the epoch's end."""
+        with self._lock:
+            opened = [event for event in self.events() if event.name == "Opened"]
+            first = next((event for event in opened if event.values["first"] <= epoch - 1 <= event.values["last"]), None)
+            block = self._rpc.find_block(first.log.block + 1) if first is not None else None
+            if first is None or block is None or block.timestamp >= self._clock.end_unix_s(epoch):
+                return _NO_HASH, _NO_HASH
+            return Hash(first.values["bookHashes"][epoch - 1 - first.values["first"]]), block.hash
 
     def snapshot_block(self, epoch: int) -> Block | None:
         """The last block with a timestamp before the epoch's end, or None until that block is known and final."""
@@ -237,6 +259,7 @@ class _Asset:
     owner: bytes
     cell: int
     rated: int
+    possessed: bool = False
     payees: list[tuple[bytes, int]] = field(default_factory=list)
 
 
@@ -253,10 +276,47 @@ def _apply(assets: dict[bytes, _Asset], event: Event) -> None:
             if values["asset"] in assets:
                 assets[values["asset"]].payees = list(zip(values["payees"], values["parts"], strict=True))
         case "KeyRotated":
-            assets[values["asset"]].curve, assets[values["asset"]].key = values["curve"], values["key"]
+            asset = assets[values["asset"]]
+            asset.curve, asset.key, asset.possessed = values["curve"], values["key"], False
+        case "Possessed":
+            assets[values["asset"]].possessed = True
         case "Transfer" if values["from"] != _NOBODY:
             asset = assets[values["tokenId"].to_bytes(32, "big")]
-            asset.owner, asset.payees = values["to"], []
+            asset.owner, asset.payees, asset.possessed = values["to"], [], False
+
+
+def _redeemed(events: list[Event]) -> list[tuple[Any, ...]]:
+    """Lanes that were redeemed, with what hosts get of each and what was burned of it."""
+    burns = any(event.name == "Configured" and event.values.get("burns", False) for event in events)
+    customers = {event.values["lane"]: event.values["customer"] for event in events if event.name == "LaneOpened"}
+    lanes: dict[bytes, tuple[Any, ...]] = {}
+    for event in events:
+        if event.name == "Redeemed":
+            values = event.values
+            lane = values["lane"]
+            *_, total, net, burned, _ = lanes.get(lane, (0, 0, 0, 0))
+            share = values["total"] - total - values["net"]
+            net, burned = net + values["net"], burned + share * burns
+            lanes[lane] = (lane, customers[lane], min(values["seq"], MOST_COLUMN), values["total"], net, burned, values["lines"])
+    return [lanes[lane] for lane in sorted(lanes)]
+
+
+def _attestations(events: list[Event]) -> list[tuple[Any, ...]]:
+    """What accepted issuers say and did not take back."""
+    accepted: set[tuple[bytes, bytes]] = set()
+    words: dict[tuple[bytes, bytes, bytes], int] = {}
+    for event in events:
+        values = event.values
+        match event.name:
+            case "IssuerSet":
+                (accepted.add if values["accepted"] else accepted.discard)((values["topic"], values["issuer"]))
+            case "Attested":
+                words[values["topic"], values["subject"], values["issuer"]] = values["expiry"]
+            case "Revoked":
+                words.pop((values["topic"], values["subject"], values["issuer"]), None)
+    return sorted(
+        (text_of(topic), subject, issuer, expiry) for (topic, subject, issuer), expiry in words.items() if (topic, issuer) in accepted
+    )
 
 
 def _budgets(events: list[Event], epoch: int) -> Iterator[tuple[str, int]]:
@@ -265,6 +325,12 @@ def _budgets(events: list[Event], epoch: int) -> Iterator[tuple[str, int]]:
     if weights:
         for pool, bps in zip(weights[-1]["pools"], weights[-1]["weightsBps"], strict=True):
             yield text_of(pool), budget * bps // WHOLE_BPS
+
+
+def _money_table(schema: dict[str, Any], rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
+    money = [name for name, dtype in schema.items() if isinstance(dtype, pl.Decimal)]
+    table = _table({**schema, **dict.fromkeys(money, pl.Int128)}, rows)
+    return table.with_columns(pl.col(money).cast(pl.Decimal(38, 0)))
 
 
 def _table(schema: dict[str, Any], rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:

@@ -27,7 +27,9 @@ def test_each_reason_once() -> None:
     hour[5] = hour[4]
     lines = Lines(np.ones((7, 1), np.bool_), np.zeros((7, 1), np.uint8), hour - 3600, hour, {"ticks": ticks})
     never = {column.name: np.zeros(1, np.int64) for column in kind.rules.carried}
-    judged = kind.rules.judge(lines, Assets(np.zeros(1, np.uint64), np.array([600])), never, Context({}, {}, 0, 86_400))
+    judged = kind.rules.judge(
+        lines, Assets(np.zeros(1, np.uint64), np.array([600]), np.zeros((1, 32), np.uint8)), never, Context({}, {}, 0, 86_400)
+    )
     assert judged.reasons[:, 0].tolist() == [BASELINE, 0, TICKS_DROPPED, TOO_FAST, 0, ALREADY_COUNTED, TOO_FAST]
     assert judged.work["ticks"][:, 0].tolist() == [0, 300, 0, 0, 10, 0, 0]
     assert judged.carried["mark_ticks"].tolist() == [100_010]

@@ -28,7 +28,8 @@ def never_judged(count: int) -> dict[str, Column]:
 
 def assets(count: int, rated_w: int | Sequence[int], cell: int | None = None) -> Assets:
     """Homes in one cell."""
-    return Assets(np.full(count, CELL if cell is None else cell, np.uint64), np.broadcast_to(np.array(rated_w, np.int64), count).copy())
+    cells = np.full(count, CELL if cell is None else cell, np.uint64)
+    return Assets(cells, np.broadcast_to(np.array(rated_w, np.int64), count).copy(), np.zeros((count, 32), np.uint8))
 
 
 def sky_context(first_unix_s: int, limit: NDArray[np.int64], dark: NDArray[np.bool_]) -> Context:

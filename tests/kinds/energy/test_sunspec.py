@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymodbus.server import ModbusTcpServer
 
+from subak.core.kind import Worker
 from subak.kinds.energy import kind
 from subak.kinds.energy.host.source import Cause, Nameplate, NoData, Sample, SunSpecSource
 from subak.kinds.energy.wire import sunspec
@@ -332,6 +333,7 @@ def test_the_kind_makes_the_source() -> None:
         assert kind.host is not None
         async with device(registers) as port:
             ours = kind.host({"address": "127.0.0.1", "port": port, "last": [WRAP + 900, 1, 2]})
+            assert not isinstance(ours, Worker)
             assert ours.schema in kind.rules.schemas
             assert await ours.row() == (WRAP + 1000, 2000, 3000)
             await ours.close()

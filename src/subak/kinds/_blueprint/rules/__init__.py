@@ -7,7 +7,21 @@ from typing import Final
 
 import numpy as np
 
-from subak.core.kind import ACCEPTED, FIRST_KIND_REASON, Assets, Carried, Column, Context, Field, Judged, Lines, Reason, Schema, Status
+from subak.core.kind import (
+    ACCEPTED,
+    FIRST_KIND_REASON,
+    Assets,
+    Carried,
+    Column,
+    Context,
+    Field,
+    Judged,
+    Lines,
+    Reason,
+    Schema,
+    Status,
+    Tasks,
+)
 
 BASELINE, ALREADY_COUNTED, TICKS_DROPPED, TOO_FAST = range(FIRST_KIND_REASON, FIRST_KIND_REASON + 4)
 HOUR_S: Final = 3600
@@ -55,6 +69,10 @@ class BlueprintRules:
             moves = present & (ticks <= MOST_TICKS) & (counted | (reasons[k] == BASELINE) | (reasons[k] == TOO_FAST))
             mark_s[moves], mark[moves] = end_s[moves], ticks[moves]
         return Judged(reasons, {"ticks": work}, {"mark_unix_s": mark_s, "mark_ticks": mark})
+
+    def draw(self, assets: Assets, carried: Mapping[str, Column], context: Context) -> Tasks:
+        """Nothing is asked: devices report by themselves."""
+        return {}
 
     def price(self, work: Mapping[str, Column], context: Context) -> Mapping[str, Column]:
         """The bootstrap pot is divided by ticks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from subak.core.kind import Assets, Carried, Column, Context, Judged, Lines, Reason, Schema
+from subak.core.kind import Assets, Carried, Column, Context, Judged, Lines, Reason, Schema, Tasks
 
 from .judge import judge
 from .schemas import CARRIED, EXPORT, PARAMETERS, REASONS, REWARDED_EXPORT, SCHEMAS, TABLES
@@ -34,6 +34,10 @@ class EnergyRules:
     def judge(self, lines: Lines, assets: Assets, carried: Mapping[str, Column], context: Context) -> Judged:
         """See ``judge.judge``."""
         return judge(lines, assets, carried, context)
+
+    def draw(self, assets: Assets, carried: Mapping[str, Column], context: Context) -> Tasks:
+        """Nothing is asked: a meter reports by itself."""
+        return {}
 
     def price(self, work: Mapping[str, Column], context: Context) -> Mapping[str, Column]:
         """The bootstrap pot is divided by exported Wh of clock hours that were counted whole."""

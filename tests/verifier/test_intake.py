@@ -24,7 +24,7 @@ import uvicorn
 from coincurve import PrivateKey, PublicKey
 
 from subak.archive.log import EntryLog
-from subak.core.canon import ed25519
+from subak.core.canon import ed25519, p256
 from subak.core.canon.entry import TAG, Value, cut, entry_digest, pack
 from subak.core.canon.ids import ED25519, P256, signer_id
 from subak.core.canon.typed_data import Acknowledgement, acknowledgement_digest
@@ -63,8 +63,17 @@ def asset_of(asset: int) -> bytes:
     return b"asset" + asset.to_bytes(27, "big")
 
 
+def curve_of(asset: int) -> int:
+    """Devices 30 and beyond have P-256 keys."""
+    return P256 if asset >= 30 else ED25519
+
+
 def key_of(asset: int) -> bytes:
-    return ed25519.public_key(seed_of(asset))
+    return p256.public_key(seed_of(asset)) if curve_of(asset) == P256 else ed25519.public_key(seed_of(asset))
+
+
+def signature_of(asset: int, signed: bytes) -> bytes:
+    return p256.sign(seed_of(asset), signed) if curve_of(asset) == P256 else ed25519.sign(seed_of(asset), signed)
 
 
 def raw(asset: int = 1, sequence: int = 0, rows: list[tuple[Value, ...]] | None = None, schema: Schema = READING, **changes: Any) -> bytes:
@@ -72,12 +81,12 @@ def raw(asset: int = 1, sequence: int = 0, rows: list[tuple[Value, ...]] | None 
     header: dict[str, Any] = {
         "network": NETWORK,
         "subject": asset_of(asset),
-        "signer": signer_id(ED25519, key_of(asset)),
+        "signer": signer_id(curve_of(asset), key_of(asset)),
         "start_unix_s": NOW - 7200,
         "interval_seconds": 3600,
     } | changes
     signed = pack(schema=schema, sequence=sequence, rows=rows or [(sequence + 1, 2, 3)[: len(schema.fields)]], **header)
-    return signed + ed25519.sign(seed_of(asset), signed)
+    return signed + signature_of(asset, signed)
 
 
 def resigned(entry: bytes, asset: int = 1, **fields: tuple[int, bytes]) -> bytes:
@@ -85,12 +94,14 @@ def resigned(entry: bytes, asset: int = 1, **fields: tuple[int, bytes]) -> bytes
     signed = bytearray(entry[:-64])
     for at, value in fields.values():
         signed[at : at + len(value)] = value
-    return bytes(signed) + ed25519.sign(seed_of(asset), bytes(signed))
+    return bytes(signed) + signature_of(asset, bytes(signed))
 
 
 ASSETS = {asset_of(n): KnownAsset("energy", ((ED25519, key_of(n)),)) for n in range(1, 9)}
 ASSETS[asset_of(20)] = KnownAsset("", ())
-ASSETS[asset_of(21)] = KnownAsset("energy", ((P256, b"\x02" + bytes(32)), (ED25519, b"\1" + bytes(31))))
+OFF_CURVE = b"\x02" + b"\xff" * 32
+ASSETS[asset_of(21)] = KnownAsset("energy", ((P256, OFF_CURVE), (ED25519, b"\1" + bytes(31)), (3, bytes(32))))
+ASSETS |= {asset_of(n): KnownAsset("energy", ((P256, key_of(n)),)) for n in (30, 31)}
 
 
 class Node:
@@ -257,6 +268,13 @@ BAD: list[tuple[str, Callable[[], bytes], int, str]] = [
     ("a site", lambda: raw(20), 422, "wrong_kind"),
     ("a site that says who holds it", lambda: raw(20, rows=[(bytes(20),)], schema=POSSESSION, interval_seconds=0), 422, "wrong_signer"),
     ("keys that are not taken", lambda: raw(21, signer=signer_id(ED25519, b"\1" + bytes(31))), 422, "wrong_signer"),
+    ("a P-256 key off the curve", lambda: raw(21, signer=signer_id(P256, OFF_CURVE)), 422, "wrong_signer"),
+    ("a P-256 key named as an Ed25519 one", lambda: raw(30, signer=sha256(b"\1" + key_of(30)).digest()[:8]), 422, "wrong_signer"),
+    ("P-256: wrong signature", lambda: raw(30)[:-1] + bytes([raw(30)[-1] ^ 1]), 422, "bad_signature"),
+    ("P-256: signed by another", lambda: raw(30)[:-64] + signature_of(31, raw(30)[:-64]), 422, "bad_signature"),
+    ("P-256: signed with Ed25519", lambda: raw(30)[:-64] + ed25519.sign(seed_of(30), raw(30)[:-64]), 422, "bad_signature"),
+    ("P-256: high s", lambda: _high_s(raw(30)), 422, "bad_signature"),
+    ("P-256: all zero", lambda: raw(30)[:-64] + bytes(64), 422, "bad_signature"),
     ("another kind", lambda: raw(schema=PROBE), 422, "wrong_kind"),
     ("another network", lambda: raw(network=bytes(32)), 422, "wrong_network"),
     ("unknown schema", lambda: resigned(raw(), at=(40, bytes(8))), 422, "unknown_schema"),
@@ -282,6 +300,10 @@ BAD: list[tuple[str, Callable[[], bytes], int, str]] = [
 def _plus_order(entry: bytes) -> bytes:
     order = 2**252 + 27742317777372353535851937790883648493
     return entry[:-32] + (int.from_bytes(entry[-32:], "little") + order).to_bytes(32, "little")
+
+
+def _high_s(entry: bytes) -> bytes:
+    return entry[:-32] + (p256.ORDER - int.from_bytes(entry[-32:], "big")).to_bytes(32, "big")
 
 
 @pytest.mark.parametrize(("make", "status", "reason"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
@@ -472,6 +494,40 @@ def test_a_conflicting_pair_is_kept_as_proof(tmp_path: Path) -> None:
         assert node.send(first)["known"] == 1
         problem(node.post(second), 409, "conflicting_sequence")
         assert node.contents() == every
+
+
+def test_a_p256_device_goes_the_whole_way(tmp_path: Path) -> None:
+    possession = raw(30, 0, [(bytes(20),)], POSSESSION, interval_seconds=0)
+    readings = [raw(30, 1, [(1, 2, 3)] * 24, start_unix_s=NOW - 86_400), raw(1, 1), raw(31, 1)]
+    other = raw(30, 1, [(9, 9, 9)])
+    with running(tmp_path) as node:
+        first = node.send(possession)["acknowledgement"]
+        check_acknowledgement(first, [possession])
+        told = node.send(b"".join(readings))
+        assert (told["accepted"], told["refused"]) == (3, [])
+        check_acknowledgement(told["acknowledgement"], readings)
+        assert node.send(possession)["known_acknowledgements"] == [{"indices": [0], **first}]
+        # Whoever turns s around has no second Entry and no proof against the device.
+        assert node.send(_high_s(readings[0]))["known"] == 1
+        problem(node.post(_high_s(other)), 422, "bad_signature")
+        assert node.client.get("/v1/conflicts").json() == {"conflicts": []}
+        problem(node.post(other), 409, "conflicting_sequence")
+        kept = node.client.get("/v1/conflicts").json()["conflicts"]
+        assert [(each["first"], each["second"]) for each in kept] == [("0x" + readings[0].hex(), "0x" + other.hex())]
+        assert node.contents() == [possession, *readings, other]
+    with running(tmp_path) as node:
+        assert node.send(readings[0])["known"] == 1
+        problem(node.post(other), 409, "conflicting_sequence")
+
+
+def test_while_a_key_is_rotated_to_the_other_curve_both_sign(node: Node) -> None:
+    asset = asset_of(30)
+    node.intake.know({asset: KnownAsset("energy", ((ED25519, key_of(1)), (P256, key_of(30))))})
+    old, new = raw(1, 1, subject=asset), raw(30, 2)
+    assert node.send(old + new)["accepted"] == 2
+    node.intake.know({asset: KnownAsset("energy", ((P256, key_of(30)),))})
+    answer = node.send(raw(1, 3, subject=asset) + raw(30, 4))
+    assert (answer["accepted"], refusals(answer)) == (1, [(0, "wrong_signer")])
 
 
 def test_a_broken_disk_is_said_and_nothing_is_acknowledged(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

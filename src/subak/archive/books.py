@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from subak.archive.segments import read_segment
 from subak.archive.store import Archive, get_checked
-from subak.archive.tables import read_limit_table, read_tables, write_tables
+from subak.archive.tables import read_limit_table, read_lines, read_tables, write_tables
 from subak.core.canon.json import encode
 from subak.core.canon.segment import valid
 from subak.core.kind import Rules, Schema
 from subak.core.nouns import Book, Contents, Policy, Snapshot, State, decode
-from subak.core.nouns.book import SegmentRef
-from subak.core.settlement import POSSESSION
+from subak.core.nouns.book import LINES, SegmentRef
+from subak.core.settlement import CORE_SCHEMAS
 
 
 class BookRefused(ValueError):
@@ -25,7 +25,7 @@ class BookRefused(ValueError):
 
 def schemas_of(kinds: Mapping[str, Rules]) -> dict[str, Schema]:
     """Every schema that may stand in a Book, by name."""
-    return {schema.name: schema for schema in (POSSESSION, *(schema for rules in kinds.values() for schema in rules.schemas))}
+    return {schema.name: schema for schema in (*CORE_SCHEMAS, *(schema for rules in kinds.values() for schema in rules.schemas))}
 
 
 def read_policy(archive: Archive, policy_hash: bytes) -> Policy:
@@ -58,6 +58,7 @@ def load_book(archive: Archive, book_hash: bytes, kinds: Mapping[str, Rules]) ->
         tables=read_limit_tables(archive, policy),
         snapshot=snapshot,
         entries=assemble(frames, schemas, contents, snapshot),
+        lines=assemble_lines(read_lines(archive, sha) for sha in contents.lines),
     )
 
 
@@ -84,6 +85,12 @@ def assemble(
     }
 
 
+def assemble_lines(tables: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Tables of lines as the Book's lines: ``table`` says which one each row is from."""
+    none = pl.DataFrame(schema={**LINES, "table": pl.Int64})
+    return pl.concat([none, *(table.with_columns(pl.lit(number, pl.Int64).alias("table")) for number, table in enumerate(tables))])
+
+
 def read_state(archive: Archive, state_root: bytes) -> State:
     """Carried state of this root; before epoch 0 it is the empty state, which no archive needs to hold."""
     genesis = State.genesis()
@@ -97,8 +104,10 @@ def write_state(archive: Archive, state: State) -> bytes:
 
 def paths_of(contents: Contents) -> Sequence[tuple[str, bytes]]:
     """Files of hash-named bytes that the Book needs, with their hashes; policy and snapshot tables come beside."""
-    return [(f"entries/{ref.schema}/{ref.sha.hex()}.parquet", ref.sha) for ref in contents.segments] + [
-        (f"heads/{head.hex()}.json", head) for head in contents.heads
+    return [
+        *((f"entries/{ref.schema}/{ref.sha.hex()}.parquet", ref.sha) for ref in contents.segments),
+        *((f"heads/{head.hex()}.json", head) for head in contents.heads),
+        *((f"lines/{sha.hex()}.parquet", sha) for sha in contents.lines),
     ]
 
 

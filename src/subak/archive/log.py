@@ -23,6 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from subak.archive.files import sync_folder
 from subak.core.canon.entry import MAX_BATCH_BYTES, Malformed, RawEntry, cut
 
 MAX_RECORD_BYTES = MAX_BATCH_BYTES
@@ -252,7 +253,7 @@ class EntryLog:
             os.ftruncate(self._file, good)
         # What the last run wrote but had not synced may still be in the page cache only.
         os.fsync(self._file)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         self._size, self._end, self._durable = good, position, position
         return Recovered(position - self._files[0], torn, torn_file)
 
@@ -269,7 +270,7 @@ class EntryLog:
             self._files.append(self._end)
             self._index[self._end] = _Index()
             self._size = 0
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
 
     def _fdatasync(self) -> None:
         end = self._end
@@ -393,16 +394,8 @@ def _append_cut(path: Path, made: Cut) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

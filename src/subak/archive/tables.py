@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from subak.archive.store import Archive, WrongContent, content_hash, get_checked
 from subak.core.canon.columns import columns_hash, columns_manifest
 from subak.core.canon.json import encode
+from subak.core.nouns.book import LINES
 
 MAX_TABLES = 64
 """Tables in one set."""
 MAX_ROWS = 1 << 27
 """Rows in one table."""
+MAX_LINE_ROWS = 1 << 22
+"""Rows in one table of vouchers' lines."""
 MANIFEST = "manifest.json"
 """Beside the tables: the text whose SHA-256 names the set, so that a reader knows what to ask for."""
 ROW_GROUP = 1 << 16
@@ -87,6 +90,28 @@ def read_limit_table(archive: Archive, sha: bytes) -> Mapping[str, NDArray[Any]]
     table = parse_parquet(get_checked(archive, path, sha), path)
     _check_limits(path, table)
     return {column.name: column.to_numpy() for column in table}
+
+
+def write_lines(archive: Archive, lines: pl.DataFrame) -> bytes:
+    """Keeps a table of vouchers' lines as ``lines/<sha>.parquet`` and returns the SHA-256 of the file, 32 bytes."""
+    data = write_parquet(lines.select(list(LINES)))
+    sha = content_hash(data)
+    archive.put(f"lines/{sha.hex()}.parquet", data)
+    return sha
+
+
+def read_lines(archive: Archive, sha: bytes) -> pl.DataFrame:
+    """A table of vouchers' lines: ``LINES``. Errors: NotThere; WrongContent naming what is not right."""
+    path = f"lines/{sha.hex()}.parquet"
+    table = parse_parquet(get_checked(archive, path, sha), path, MAX_LINE_ROWS, pl.Schema(LINES))
+    if any(column.null_count() for column in table):
+        raise WrongContent(f"{path} holds nulls")
+    for name in ("lane", "asset"):
+        if not (table[name].bin.size() == 32).all():
+            raise WrongContent(f"{path}: {name} is not always 32 bytes")
+    if not (table["money"] > 0).all():
+        raise WrongContent(f"{path}: money is not always above zero")
+    return table
 
 
 def write_parquet(table: pl.DataFrame, metadata: dict[str, str] | None = None) -> bytes:

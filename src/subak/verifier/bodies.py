@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from subak.core.canon.entry import TAG, Malformed, RawEntry, Value, cut, pack
-from subak.core.kind import Schema
+from subak.core.kind import BYTES, Schema
 
 _RESUMED = 64
 
@@ -101,7 +101,7 @@ def _row_of_json(schema: Schema, row: Mapping[str, int | str]) -> list[Value]:
 
 
 def _value_of_json(name: str, kind: str, value: int | str) -> Value:
-    if kind in ("address", "bytes32"):
+    if kind in BYTES:
         return _hex(value)
     if isinstance(value, int):
         return value

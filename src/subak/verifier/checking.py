@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -29,7 +29,16 @@ from subak.kinds.registry import KindMismatch, rules_for
 
 NOT_PUBLISHED = "(nothing)"
 """Stands for a value that one side lacks."""
-_KEYS = {"assets": ("asset",), "accounts": ("account",), "escrow": ("release_epoch", "asset", "pool"), "pools": ("pool",)}
+_KEYS = {
+    "assets": ("asset",),
+    "accounts": ("account",),
+    "escrow": ("release_epoch", "asset", "pool"),
+    "pools": ("pool",),
+    "lanes": ("lane",),
+    "lines": ("lane", "asset"),
+    "sales": ("asset",),
+    "debts": ("asset", "currency", "creditor"),
+}
 _NO_ROOT = bytes(32)
 
 T = TypeVar("T")
@@ -282,6 +291,7 @@ class _Checking:
         if found is None:
             raise CannotCheck(f"the chain has no final block yet that ends epoch {epoch}")
         ref, snapshot = found
+        previous, beacon = self._follower.beacon(epoch)
         expected: dict[str, tuple[object, object]] = {
             "network": (contents.network, self._network.id),
             "epoch": (contents.epoch, epoch),
@@ -292,6 +302,8 @@ class _Checking:
             "snapshot block": (contents.snapshot.block, ref.block),
             "snapshot block hash": (contents.snapshot.block_hash, ref.block_hash),
             "snapshot": (contents.snapshot.hash, ref.hash),
+            "book before": (contents.previous, previous),
+            "beacon": (contents.beacon, beacon),
         }
         facts = [Fact(f"book {epoch}: {name}", _text(said), _text(true)) for name, (said, true) in expected.items()]
         self._facts += facts
@@ -511,7 +523,7 @@ def _line_words(row: Mapping[str, Any], line: int, reasons: Mapping[tuple[str, i
 
 def _with_accounts(accounts: pl.DataFrame) -> State:
     genesis = State.genesis()
-    return State(genesis.assets, accounts, genesis.escrow, genesis.pools, genesis.totals, {})
+    return replace(genesis, accounts=accounts)
 
 
 def _read(path: str, read: Callable[[], T]) -> T:

@@ -10,23 +10,26 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
+import polars as pl
 
 from subak.archive.books import BookRefused, load_book, paths_of, read_contents, read_policy, read_state, schemas_of, write_state
 from subak.archive.log import EntryLog
 from subak.archive.segments import read_segment, segment_path, write_segments
 from subak.archive.store import ArchiveError, FolderArchive, NotThere, get_checked
-from subak.archive.tables import write_tables
+from subak.archive.tables import read_lines, write_lines, write_tables
 from subak.chain.accounts import Account
 from subak.chain.settlement import Opened, Pending, SettlementView
 from subak.chain.settlement import Settlement as Chain
 from subak.chain.snapshot import Finalised, Follower
+from subak.core.canon.ids import draw_seed
 from subak.core.canon.json import encode, hash_json
 from subak.core.canon.keccak import keccak256
 from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
-from subak.core.kind import Schema
-from subak.core.nouns import Contents, Hash, Head, Network, SegmentRef, Settlement, Snapshot, SnapshotRef, Vote, decode
+from subak.core.kind import Asked, Schema
+from subak.core.nouns import Contents, Hash, Head, Network, SegmentRef, Settlement, Snapshot, SnapshotRef, State, Vote, decode
 from subak.core.nouns.document import Signature
 from subak.core.settlement import epoch_root, settle_range, verdict_tables
 from subak.core.settlement.money import to_ints
@@ -58,6 +61,13 @@ class Settled:
     """One per Book."""
 
 
+class Lines(Protocol):
+    """Where a verifier keeps vouchers' lines."""
+
+    def table(self, redeemed: Mapping[bytes, tuple[int, int, bytes]], taken: Mapping[bytes, int]) -> pl.DataFrame:
+        """Lines of these lanes' vouchers (lane to seq, total, hash of the lines), without those of which this total was taken already."""
+
+
 class Closing:
     """Brings epochs to an end."""
 
@@ -71,10 +81,11 @@ class Closing:
         peers: Peers,
         chain: Chain,
         follower: Follower,
+        lines: Lines,
     ) -> None:
         """``chain`` sends with this verifier's account."""
         self.network, self.me, self.archive, self.entries = network, me, archive, entries
-        self.journal, self.peers, self.chain, self.follower = journal, peers, chain, follower
+        self.journal, self.peers, self.chain, self.follower, self.lines = journal, peers, chain, follower, lines
         self._uncut = Uncut(entries, network.clock, journal.heads())
         self._schemas = {schema.id: schema for schema in schemas_of({name: kind.rules for name, kind in installed().items()}).values()}
         self._settled: dict[tuple[Hash, ...], Settled] = {}
@@ -150,11 +161,42 @@ class Closing:
         before = self.journal.head(epoch - 1)
         kept = tuple(ref for ref in (before.segments if before else ()) if ref.sha not in self._listed_segments)
         new = write_segments(self.archive, fresh, self._schemas, self.network.id, self.me.address)
-        head = Head(Hash(self.network.id), epoch, self.me.address, kept + new, Signature(bytes(64)))
+        head = Head(Hash(self.network.id), epoch, self.me.address, kept + new, self._write_lines(), Signature(bytes(64)))
         head = msgspec.structs.replace(head, signature=self.me.sign_digest(head_digest(head)))
         self.archive.put(f"heads/{hash_json(head).hex()}.json", encode(head))
         self.journal.keep_head(head)
         log.info("epoch %d: brings %d segments, %d new Entries", epoch, len(head.segments), len(fresh))
+
+    def _write_lines(self) -> tuple[Hash, ...]:
+        """Lines of redeemed vouchers that the final state has not taken yet, as far as this verifier has them."""
+        lanes = self._final_state().lanes
+        lines = self.lines.table(self.follower.redeemed(), dict(zip(lanes["lane"].to_list(), to_ints(lanes["total"]), strict=True)))
+        return (Hash(write_lines(self.archive, lines)),) if len(lines) else ()
+
+    def _final_state(self) -> State:
+        """The last final state."""
+        return self._state(self._finals[-1].state_root) if self._finals else State.genesis()
+
+    def _state(self, state_root: bytes) -> State:
+        """Carried state of this root, from another verifier if this one did not settle that epoch."""
+        if state_root != State.genesis().root():
+            self.peers.fetch_tables("state", state_root, self.archive)
+        return read_state(self.archive, state_root)
+
+    def asked(self, epoch: int, asset: bytes) -> Asked | None:
+        """What an asset's tasks of an epoch are drawn from; None while it is unknown."""
+        previous, beacon = self.follower.beacon(epoch)
+        state = next((each.state for settled in [*self._settled.values()] for each in settled.settlements if each.epoch == epoch - 1), None)
+        if state is None and self._finals and self._finals[-1].last == epoch - 1:
+            state = self._final_state()
+        if state is None or not any(beacon):
+            return None
+        kinds = read_policy(self.archive, self.follower.policy(epoch)).kinds
+        for kind, table in state.carried.items():
+            found = table.filter(pl.col("asset") == asset)
+            if len(found) and kind in kinds:
+                return Asked(draw_seed(previous, beacon), found.drop("asset").row(0, named=True), kinds[kind].parameters)
+        return None
 
     def _open(self, view: SettlementView, now_unix_s: int) -> None:
         """Open the next Books, if it is this verifier's turn."""
@@ -200,6 +242,9 @@ class Closing:
                 for ref in head.segments:
                     self.peers.fetch(segment_path(ref), ref.sha, self.archive)
                     read_segment(self.archive, ref, self._schema(ref))
+                for sha in head.lines:
+                    self.peers.fetch(f"lines/{sha.hex()}.parquet", sha, self.archive)
+                    read_lines(self.archive, sha)
                 sound[verifier] = head
             except (ArchiveError, BookRefused) as error:
                 log.warning("epoch %d: the head of %r is left out: %s", epoch, head.verifier, error)
@@ -214,6 +259,7 @@ class Closing:
     def _contents(self, epoch: int, heads: Mapping[bytes, Head], listed: set[bytes], snapshot: tuple[SnapshotRef, Snapshot]) -> Contents:
         """The one Book that these heads and the chain come to."""
         ref, facts = snapshot
+        previous, beacon = self.follower.beacon(epoch)
         write_tables(self.archive, "snapshot", facts.tables)
         segments = {segment.sha: segment for head in heads.values() for segment in head.segments if segment.sha not in listed}
         clock = self.network.clock
@@ -227,6 +273,9 @@ class Closing:
             snapshot=ref,
             segments=tuple(sorted(segments.values(), key=book_order)),
             heads=tuple(sorted(Hash(hash_json(head)) for head in heads.values())),
+            lines=tuple(sorted({sha for head in heads.values() for sha in head.lines})),
+            previous=previous,
+            beacon=beacon,
         )
 
     def _bring_home(self, contents: Contents) -> None:
@@ -269,7 +318,7 @@ class Closing:
                 listed.update(ref.sha for ref in contents.segments)
             kinds = [rules_for(read_policy(self.archive, read_contents(self.archive, each).policy)) for each in book_hashes]
             books = [load_book(self.archive, each, rules) for each, rules in zip(book_hashes, kinds, strict=True)]
-            settlements = settle_range(books, read_state(self.archive, view.state_root), kinds, self._blocks.map)
+            settlements = settle_range(books, self._state(view.state_root), kinds, self._blocks.map)
             self._settled[book_hashes] = Settled(epoch_root(settlements, books, view.root, view.state_root, opened.attempt), settlements)
         settled = self._settled[book_hashes]
         return Settled(replace(settled.message, attempt=opened.attempt), settled.settlements)
@@ -314,19 +363,23 @@ class Closing:
         final = self._finals[-1] if self._finals else None
         if final is None or self._paid_out == final.last or not self._is_mine(final.first + final.attempt, final.unix_s, now_unix_s):
             return
-        state = read_state(self.archive, final.state_root)
+        state = self._state(final.state_root)
         accounts = state.accounts["account"].to_list()[:MOST_CLAIMS]
         totals = zip(accounts, to_ints(state.accounts["rewards"]), to_ints(state.accounts["fees"]), strict=False)
         taken = self.chain.taken_many(accounts)
-        owed = [(row, leaf) for row, (leaf, took) in enumerate(zip(totals, taken, strict=True)) if took < leaf[1]]
-        if not owed:
+        leaves = list(zip(totals, taken, strict=True))
+        rewards = [(row, leaf) for row, (leaf, took) in enumerate(leaves) if took[0] < leaf[1]]
+        fees = [(row, leaf) for row, (leaf, took) in enumerate(leaves) if took[1] < leaf[2]]
+        if not rewards and not fees:
             self._paid_out = final.last if self.chain.taken_many(accounts, "finalized") == taken else self._paid_out
             return
         tree = payout_tree(state)
-        for at in range(0, len(owed), CLAIM_BATCH):
-            batch = owed[at : at + CLAIM_BATCH]
-            self.chain.claim_many([leaf for _, leaf in batch], tree.multiproof([row for row, _ in batch]))
-            log.info("epochs up to %d: paid %d accounts", final.last, len(batch))
+        # Each currency by itself: a frozen stablecoin must not block rewards.
+        for claim, owed in ((self.chain.claim_many, rewards), (self.chain.claim_fees_many, fees)):
+            for at in range(0, len(owed), CLAIM_BATCH):
+                batch = owed[at : at + CLAIM_BATCH]
+                claim([leaf for _, leaf in batch], tree.multiproof([row for row, _ in batch]))
+                log.info("epochs up to %d: paid %d accounts", final.last, len(batch))
 
     def _is_mine(self, turn: int, since_unix_s: int, now_unix_s: int) -> bool:
         """The lead's to do; anyone's once the lead let a quarter of a turn pass."""

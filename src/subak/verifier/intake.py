@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -26,10 +27,10 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from subak.archive.log import EntryLog, LogBroken
-from subak.core.canon.ed25519 import KeyRefused, check_key, verify_checked
 from subak.core.canon.entry import HEADER_BYTES, RawEntry, fault
-from subak.core.canon.ids import ED25519, signer_id
+from subak.core.canon.ids import signer_id
 from subak.core.canon.segment import unfit
+from subak.core.canon.signatures import CheckedKey, KeyRefused, checked
 from subak.core.canon.typed_data import Acknowledgement, acknowledgement_digest
 from subak.core.kind import Schema
 from subak.core.nouns.network import Clock
@@ -98,9 +99,13 @@ class KnownAsset:
     """(curve, public key) of every key that may sign for it now."""
 
     @cached_property
-    def signers(self) -> Mapping[bytes, bytes]:
-        """Signer id to key, of the Ed25519 keys that hold under the strict rule. P-256 is not taken yet."""
-        return {signer_id(curve, key): key for curve, key in self.keys if curve == ED25519 and _holds(key)}
+    def signers(self) -> Mapping[bytes, CheckedKey]:
+        """Signer id to key, of the keys that hold under the strict rule of their curve."""
+        signers = {}
+        for curve, key in self.keys:
+            with suppress(KeyRefused):
+                signers[signer_id(curve, key)] = checked(curve, key)
+        return signers
 
 
 class Refusal(msgspec.Struct, frozen=True, order=True):
@@ -321,13 +326,13 @@ class Intake:
         # Signatures last and by themselves: between other work the same instructions take a sixth longer.
         for at in range(0, len(to_verify), _SIGNATURES):
             some = to_verify[at : at + _SIGNATURES]
-            verdicts = [verify_checked(key, entry.signature, entry.signed) for _, entry, _, _, key in some]
+            verdicts = [key.holds(key.raw, entry.signature, entry.signed) for _, entry, _, _, key in some]
             for (index, entry, name, digest, key), holds in zip(some, verdicts, strict=True):
                 if holds:
                     checked.good.append((index, entry, name, digest))
                 else:
                     self._per_asset.give_back(entry.subject, 1)
-                    detail = f"the signature is not that of key {key.hex()} over these bytes"
+                    detail = f"the signature is not that of key {key.raw.hex()} over these bytes"
                     checked.refused.append(Refusal(index, "bad_signature", detail))
             if (now := time.perf_counter()) - began > _TURN_SECONDS:
                 worked += now - began
@@ -336,7 +341,7 @@ class Intake:
         self._counts["verify_seconds_total"] += worked + time.perf_counter() - began
         return checked
 
-    def _look_at(self, entries: Sequence[RawEntry | Unreadable], checked: _Checked) -> list[tuple[int, RawEntry, bytes, bytes, bytes]]:
+    def _look_at(self, entries: Sequence[RawEntry | Unreadable], checked: _Checked) -> list[tuple[int, RawEntry, bytes, bytes, CheckedKey]]:
         """Every check but the signature; returns (index, Entry, key of its name, digest, public key) of what is left to verify."""
         to_verify = []
         now, elapsed, seen = self._now(), self._elapsed(), self._seen
@@ -353,7 +358,7 @@ class Intake:
                 checked.copies.append((index, held[1]))
                 continue
             told = self._key_of(entry, now, elapsed)
-            if isinstance(told, bytes):
+            if isinstance(told, CheckedKey):
                 to_verify.append((index, entry, name, digest, told))
             else:
                 reason, detail, wait = told
@@ -361,7 +366,7 @@ class Intake:
                 checked.wait_seconds = max(checked.wait_seconds, wait)
         return to_verify
 
-    def _key_of(self, entry: RawEntry, now: int, elapsed: float) -> bytes | tuple[str, str, float]:
+    def _key_of(self, entry: RawEntry, now: int, elapsed: float) -> CheckedKey | tuple[str, str, float]:
         """The public key that must have signed the Entry; or why it is refused whoever signed it: reason, detail and seconds to wait, if
         waiting helps."""
         if entry.network != self.network:
@@ -601,14 +606,6 @@ def _checker(schema: Schema) -> Callable[[Schema, RawEntry], str | None]:
         return fault(schema, entry)
 
     return check
-
-
-def _holds(key: bytes) -> bool:
-    try:
-        check_key(key)
-    except KeyRefused:
-        return False
-    return True
 
 
 async def _respond_problem(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from subak.archive.files import sync_folder
 from subak.core.canon.json import encode
 from subak.core.nouns import Head, Vote, decode
 
@@ -66,9 +67,5 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         fresh.rename(path)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._folder)
         return raw

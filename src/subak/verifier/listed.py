@@ -23,18 +23,19 @@ class Listed:
 
     def update(self, finals: Sequence[Finalised]) -> None:
         """Read the verdicts of ranges that became final; what this verifier did not settle itself is skipped."""
-        newest = finals[-self._ranges :]
-        for final in newest:
-            if final.verdicts_hash not in self._tables:
-                try:
-                    tables = read_tables(self._archive, "verdicts", final.verdicts_hash)
-                except ArchiveError as error:
-                    log.info("epochs %d..%d: %s", final.first, final.last, error)
-                    self._tables[final.verdicts_hash] = pl.DataFrame(schema={"asset": pl.Binary, "sequence": pl.UInt64})
-                    continue
-                self._tables[final.verdicts_hash] = pl.concat([table.select("asset", "sequence") for table in tables.values()])
-        keep = {final.verdicts_hash for final in newest}
-        self._tables = {key: table for key, table in self._tables.items() if key in keep}
+        # Others read the tables meanwhile, so they are replaced, never changed.
+        self._tables = {
+            final.verdicts_hash: self._tables[final.verdicts_hash] if final.verdicts_hash in self._tables else self._read(final)
+            for final in finals[-self._ranges :]
+        }
+
+    def _read(self, final: Finalised) -> pl.DataFrame:
+        try:
+            tables = read_tables(self._archive, "verdicts", final.verdicts_hash)
+        except ArchiveError as error:
+            log.info("epochs %d..%d: %s", final.first, final.last, error)
+            return pl.DataFrame(schema={"asset": pl.Binary, "sequence": pl.UInt64})
+        return pl.concat([table.select("asset", "sequence") for table in tables.values()])
 
     def sequences(self, asset: bytes) -> list[tuple[int, int]]:
         """Ranges (first, last) of the asset's sequences that are listed."""

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from subak.archive.store import Archive, ArchiveError, HttpArchive, NotThere, content_hash
+from subak.archive.tables import MANIFEST, read_tables, write_tables
 from subak.chain.accounts import recover
 from subak.core.canon.json import encode, hash_json
 from subak.core.nouns import Head, Vote, decode
@@ -76,6 +77,18 @@ class Peers:
                 return
         raise NotThere(path, f"any verifier's archive ({', '.join(peer.address for peer in self._peers)})")
 
+    def fetch_tables(self, folder: str, name: bytes, into: Archive) -> None:
+        """Bring a set of tables home that is named by its columns hash. Errors: NotThere if no peer holds it."""
+        if into.has(f"{folder}/{name.hex()}/{MANIFEST}"):
+            return
+        for peer in self._peers:
+            try:
+                write_tables(into, folder, read_tables(peer.archive, folder, name))
+            except ArchiveError:
+                continue
+            return
+        raise NotThere(f"{folder}/{name.hex()}", f"any verifier's archive ({', '.join(peer.address for peer in self._peers)})")
+
     def _documents(self, path: str) -> Iterator[bytes]:
         """What each peer answers now, asked all at once."""
         return filter(None, list(self._pool.map(lambda peer: peer.document(path), self._peers)))
@@ -87,7 +100,7 @@ class _Peer:
     def __init__(self, address: str) -> None:
         self.address = address
         self._client = httpx.Client(timeout=TIMEOUT)
-        self._archive = HttpArchive(f"{address}/archive", client=self._client)
+        self.archive = HttpArchive(f"{address}/archive", client=self._client)
         self._rests_until = 0.0
 
     def document(self, path: str) -> bytes | None:
@@ -105,7 +118,7 @@ class _Peer:
         if time.monotonic() < self._rests_until:
             return None
         try:
-            return self._archive.get(path)
+            return self.archive.get(path)
         except NotThere:
             return None
         except ArchiveError:

@@ -15,6 +15,7 @@ from subak.archive.books import BookRefused, schemas_of
 from subak.archive.log import EntryLog
 from subak.archive.store import ArchiveError, FolderArchive
 from subak.chain.accounts import Account
+from subak.chain.channels import Channels
 from subak.chain.clock import NetworkClock
 from subak.chain.contracts import ChainForgot, ChainRefused, Sender
 from subak.chain.rpc import NotMined, Rpc, RpcError, RpcUnreachable
@@ -23,12 +24,17 @@ from subak.chain.snapshot import Follower
 from subak.core.canon.json import encode
 from subak.core.nouns import Network
 from subak.kinds.registry import installed
+from subak.verifier.board import Board
+from subak.verifier.clerk import Clerk
 from subak.verifier.closing import Closing
 from subak.verifier.intake import Intake
 from subak.verifier.journal import Journal
 from subak.verifier.known import Known
+from subak.verifier.lines import Lines
 from subak.verifier.listed import Listed
 from subak.verifier.peers import Peers
+from subak.verifier.redeeming import Redeeming
+from subak.verifier.vouchers_http import PATHS, VouchersHttp
 
 log = logging.getLogger("subak.verifier")
 
@@ -46,8 +52,19 @@ NOT_NOW = (ArchiveError, BookRefused, RpcError, RpcUnreachable, NotMined, ChainF
 class Service:
     """The ASGI application of one verifier."""
 
-    def __init__(self, network: Network, intake: Intake, closing: Closing, known: Known, listed: Listed, clock: Callable[[], int]) -> None:
-        self.network, self.intake, self.closing, self.known, self.listed, self.clock = network, intake, closing, known, listed, clock
+    def __init__(
+        self,
+        network: Network,
+        intake: Intake,
+        vouchers: VouchersHttp,
+        closing: Closing,
+        redeeming: Redeeming,
+        known: Known,
+        listed: Listed,
+        clock: Callable[[], int],
+    ) -> None:
+        self.network, self.intake, self.vouchers, self.closing, self.redeeming = network, intake, vouchers, closing, redeeming
+        self.known, self.listed, self.clock = known, listed, clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._close_epochs, name="closing", daemon=True)
         self.faults = 0
@@ -59,6 +76,8 @@ class Service:
             path = str(scope["path"])
             if path.startswith(("/v1/entries", "/v1/conflicts")):
                 await self.intake(scope, receive, send)
+            elif path.startswith(PATHS):
+                await self.vouchers(scope, receive, send)
             else:
                 if scope["method"] in ("GET", "HEAD"):
                     answer = await asyncio.to_thread(self._get, path)
@@ -74,6 +93,9 @@ class Service:
                 return _json(self.status())
             case ["v1", "assets", asset, "listed"]:
                 return _json({"asset": asset, "sequences": self.listed.sequences(_bytes(asset))})
+            case ["v1", "tasks", epoch, asset] if epoch.isdecimal() and len(epoch) < 11:
+                asked = self.closing.asked(int(epoch), _bytes(asset))
+                return (200, JSON, encode(asked)) if asked else problem(404, f"nothing is known of tasks of {asset} in epoch {epoch} yet")
             case ["v1", "heads", epoch] if epoch.isdecimal():
                 head = self.closing.journal.head(int(epoch))
                 return (200, JSON, encode(head)) if head else problem(404, f"no head for epoch {epoch} yet")
@@ -106,11 +128,19 @@ class Service:
     def _metrics(self) -> str:
         finals = self.closing.finals()
         values: dict[str, float] = {f"subak_intake_{name}": value for name, value in self.intake.metrics().items()}
+        values.update({f"subak_clerk_{name}": value for name, value in self.vouchers.metrics().items()})
         values["subak_log_entries_total"] = self.closing.entries.durable
         values["subak_heads_total"] = self.closing.journal.heads()
         values["subak_final_epochs_total"] = finals[-1].last + 1 if finals else 0
         values["subak_closing_faults_total"] = self.faults
         return "".join(f"{name} {value}\n" for name, value in values.items())
+
+    def learn(self, now_unix_s: int) -> None:
+        """Tell intake, clerk and board what the chain and the log say now."""
+        self.intake.know(self.known.assets(now_unix_s))
+        self.vouchers.know(self.known.lanes())
+        self.vouchers.board.know(self.known.places())
+        self.vouchers.board.follow(self.closing.entries)
 
     def _close_epochs(self) -> None:
         """Tick until stopped. What is not there yet comes with a later tick; anything else is said and tried again."""
@@ -118,7 +148,8 @@ class Service:
         while not self._stop.wait(TICK_SECONDS):
             try:
                 now = self.clock()
-                self.intake.know(self.known.assets(now))
+                self.learn(now)
+                self.redeeming.tick(now, self.known.lanes())
                 self.closing.tick(now)
                 self.listed.update(self.closing.finals())
             except NOT_NOW as error:
@@ -154,6 +185,10 @@ def make_service(network: Network, folder: Path, me: Account, closing_class: typ
     entries = EntryLog(folder / "log")
     follower = Follower(rpc, network.contracts, network.clock)
     known = Known(follower, network.clock)
+    sender = Sender(rpc, me)
+    channels = Channels(rpc, network.contracts, sender)
+    clerk = Clerk(folder / "clerk.sqlite", me, network.chain_id, network.contracts.channels, channels.close_delay_seconds())
+    vouchers = VouchersHttp(clerk, Lines(folder / "lines.sqlite", clerk), Board(), clock.now)
     closing = closing_class(
         network=network,
         me=me,
@@ -161,8 +196,9 @@ def make_service(network: Network, folder: Path, me: Account, closing_class: typ
         entries=entries,
         journal=Journal(folder / "journal"),
         peers=Peers(network.nodes.verifiers),
-        chain=Chain(rpc, network.contracts, Sender(rpc, me)),
+        chain=Chain(rpc, network.contracts, sender),
         follower=follower,
+        lines=vouchers.lines,
     )
     intake = Intake(
         network=network.id,
@@ -175,8 +211,10 @@ def make_service(network: Network, folder: Path, me: Account, closing_class: typ
         entries=entries,
         signer=me,
     )
-    intake.know(known.assets(clock.now()))
-    return Service(network, intake, closing, known, Listed(closing.archive), clock.now)
+    redeeming = Redeeming(clerk, channels, network.clock)
+    service = Service(network, intake, vouchers, closing, redeeming, known, Listed(closing.archive), clock.now)
+    service.learn(clock.now())
+    return service
 
 
 def problem(status: int, detail: str) -> Answer:

@@ -6,20 +6,29 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 
+from subak.chain.channels import Channels, fold_lanes
+from subak.chain.rpc import Rpc, RpcError, RpcUnreachable
+from subak.chain.snapshot import Follower
 from subak.core.canon.entry import pack
-from subak.core.kind import Schema, Source
+from subak.core.kind import Schema, Source, Worker
 from subak.core.nouns import Network
-from subak.core.settlement import POSSESSION
+from subak.core.settlement import OFFER, POSSESSION
+from subak.host.desk import AssetDesk, Till
+from subak.host.exposure import Exposure
 from subak.host.keys import DeviceKey
 from subak.host.outbox import Outbox
 
 log = logging.getLogger("subak.host")
 
+DAY_S = 86_400
+LANES_SECONDS = 1.0
 ENOUGH_WITNESSES = 2
 """An Entry leaves the outbox when this many verifiers (or all, if there are fewer) saw it in a final Book."""
 SLOWEST_RETRY_SECONDS = 5.0
@@ -34,6 +43,20 @@ FOR_GOOD = frozenset(
 
 
 @dataclass(frozen=True)
+class Price:
+    """What a meter's work costs."""
+
+    money: int
+    """Payment units."""
+    per_units: int
+    """For so many units of the kind's work."""
+    capacity: int
+    """In the kind's rated unit."""
+    days: int = 365
+    """How long the offer holds; it is renewed after half of that."""
+
+
+@dataclass(frozen=True)
 class Device:
     """One asset that this host serves."""
 
@@ -43,10 +66,12 @@ class Device:
     """Account that holds it, 20 bytes."""
     key: DeviceKey
     """Signs its Entries."""
-    source: Source
-    """Reads its registers."""
+    source: Source | Worker
+    """Reads its registers, or works beside it."""
     interval_seconds: int
-    """Length of an interval in network time."""
+    """Length of an interval in network time; a worker has its own times."""
+    price: Price | None = None
+    """What its work costs; None offers nothing, or leaves that to the worker."""
 
 
 class HostClock:
@@ -97,8 +122,11 @@ class Agent:
     Books list it; a read that slipped into the next interval is dropped, never signed for the wrong one.
     """
 
-    def __init__(self, network: Network, devices: Sequence[Device], outbox: Outbox, client: httpx.AsyncClient) -> None:
-        self.network, self.devices, self.outbox, self.client = network, devices, outbox, client
+    def __init__(
+        self, network: Network, devices: Sequence[Device], outbox: Outbox, client: httpx.AsyncClient, till: Till | None = None
+    ) -> None:
+        """``till``: which lanes may be served, for workers."""
+        self.network, self.devices, self.outbox, self.client, self.till = network, devices, outbox, client, till
         self.clock = HostClock(asyncio.get_running_loop().time)
         self._posted = {verifier: asyncio.Event() for verifier in network.nodes.verifiers}
 
@@ -128,15 +156,33 @@ class Agent:
         await self.clock.fresh()
         if self.outbox.next_sequence(device.asset) == 0:
             self._put(device, POSSESSION, int(self.clock.now()), 0, [device.owner])
+        if device.price is not None:
+            self._offer(device, device.price)
+        if isinstance(device.source, Worker):
+            verifiers = self.network.nodes.verifiers
+            put = partial(self._put_rows, device)
+            await device.source.run(AssetDesk(device.asset, self.network.clock, self.clock, put, self._ask, verifiers, self.till))
+        else:
+            await self._meter(device, device.source)
+
+    def _offer(self, device: Device, price: Price) -> None:
+        """Says what the device's work costs, unless it said the same lately."""
+        now = int(self.clock.now())
+        said = (price.money, price.per_units, price.capacity)
+        if not self.outbox.offered(device.asset, said, now - price.days * DAY_S // 2):
+            self._put(device, OFFER, now, 0, [*said, now + price.days * DAY_S, bytes(128)])
+            self.outbox.note_offer(device.asset, said, now)
+
+    async def _meter(self, device: Device, source: Source) -> None:
         interval = device.interval_seconds
-        await device.source.row()  # connects and finds out what the device is, which takes longer than a read
+        await source.row()  # connects and finds out what the device is, which takes longer than a read
         done = 0
         while True:
             # Counters stand still in mid-interval, and several reads of one sample agree. The first row ends where epoch 0 begins.
             boundary = int(self.clock.now() + interval // 2) // interval * interval
             boundary = done = max(boundary, done + interval, self.network.clock.genesis_unix_s)
             await self.clock.until(boundary + interval // 2)
-            row = await device.source.row()
+            row = await source.row()
             done_at = self.clock.elapsed()
             await self.clock.fresh()
             slipped = self.clock.now() - (self.clock.elapsed() - done_at) * self.clock.speed() - (boundary + interval // 2)
@@ -145,9 +191,14 @@ class Agent:
             elif abs(slipped) > interval * 2 // 5:
                 log.warning("asset %s: the reading at %d took %d s of network time, dropped", device.asset.hex()[:8], boundary, slipped)
             else:
-                self._put(device, device.source.schema, boundary - interval, interval, row)
+                self._put(device, source.schema, boundary - interval, interval, row)
+                if device.price is not None:
+                    self._offer(device, device.price)
 
     def _put(self, device: Device, schema: Schema, start_unix_s: int, interval_seconds: int, row: Sequence[Any]) -> None:
+        self._put_rows(device, schema, start_unix_s, interval_seconds, [row])
+
+    def _put_rows(self, device: Device, schema: Schema, start_unix_s: int, interval_seconds: int, rows: Sequence[Sequence[Any]]) -> None:
         sequence = self.outbox.next_sequence(device.asset)
         signed = pack(
             network=self.network.id,
@@ -157,7 +208,7 @@ class Agent:
             sequence=sequence,
             start_unix_s=start_unix_s,
             interval_seconds=interval_seconds,
-            rows=[row],
+            rows=rows,
         )
         self.outbox.put(device.asset, sequence, signed + device.key.sign(signed))
         for posted in self._posted.values():
@@ -228,7 +279,45 @@ class Agent:
         return told
 
 
-async def run(network: Network, devices: Sequence[Device], outbox: Outbox) -> None:
-    """Run an agent with its own HTTP client until cancelled."""
-    async with httpx.AsyncClient(timeout=5.0, limits=httpx.Limits(max_connections=32)) as client:
-        await Agent(network, devices, outbox, client).run()
+@dataclass(frozen=True)
+class Lending:
+    """What a host that is paid by lanes trusts its customers with."""
+
+    file: Path
+    """Where it is written down what each lane was served."""
+    bound: int
+    """The most payment units that a lane is served before a voucher covers them."""
+
+
+async def run(network: Network, devices: Sequence[Device], outbox: Outbox, lending: Lending | None = None) -> None:
+    """Run an agent with its own HTTP client until cancelled. Without ``lending`` no worker may serve anybody."""
+    async with httpx.AsyncClient(timeout=5.0, limits=httpx.Limits(max_connections=32)) as client, asyncio.TaskGroup() as tasks:
+        till = None
+        if lending is not None:
+            rpc = Rpc(network.nodes.rpc)
+            delay = await asyncio.to_thread(Channels(rpc, network.contracts).close_delay_seconds)
+            till = Exposure(
+                lending.file,
+                chain_id=network.chain_id,
+                channels=network.contracts.channels,
+                close_delay_seconds=delay,
+                bound=lending.bound,
+                verifiers=network.nodes.verifiers,
+                client=client,
+            )
+            tasks.create_task(_follow_lanes(till, Follower(rpc, network.contracts, network.clock)))
+        tasks.create_task(Agent(network, devices, outbox, client, till).run())
+
+
+async def _follow_lanes(till: Exposure, follower: Follower) -> None:
+    """Keep the till told of what the chain says of lanes."""
+    seen = -1
+    while True:
+        try:
+            events = await asyncio.to_thread(follower.events)
+            if len(events) != seen:
+                till.know(fold_lanes(events))
+                seen = len(events)
+        except (RpcError, RpcUnreachable) as error:
+            log.info("the chain does not answer: %s", error)
+        await asyncio.sleep(LANES_SECONDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MAX_BODY_BYTES = 64 * 1024
@@ -30,6 +30,7 @@ class Outbox:
             );
             CREATE TABLE IF NOT EXISTS answers (number INTEGER, verifier TEXT, answer TEXT, PRIMARY KEY (number, verifier));
             CREATE TABLE IF NOT EXISTS sequences (asset BLOB PRIMARY KEY, next INTEGER);
+            CREATE TABLE IF NOT EXISTS offers (asset BLOB PRIMARY KEY, said TEXT, unix_s INTEGER);
             """
         )
 
@@ -67,6 +68,15 @@ class Outbox:
         self._db.execute("BEGIN")
         self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", [(number, verifier, answer) for number, answer in answers])
         self._db.execute("COMMIT")
+
+    def offered(self, asset: bytes, said: Sequence[int], since_unix_s: int) -> bool:
+        """Whether this was the asset's last offer, made after that time."""
+        found = self._db.execute("SELECT said, unix_s FROM offers WHERE asset = ?", (asset,)).fetchone()
+        return found is not None and found[0] == repr(tuple(said)) and found[1] > since_unix_s
+
+    def note_offer(self, asset: bytes, said: Sequence[int], unix_s: int) -> None:
+        """Remember the asset's last offer."""
+        self._db.execute("INSERT OR REPLACE INTO offers VALUES (?, ?, ?)", (asset, repr(tuple(said)), unix_s))
 
     def assets(self) -> list[bytes]:
         """Assets with Entries still kept."""

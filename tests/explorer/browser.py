@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import subprocess
@@ -35,8 +34,6 @@ class Shown:
     """What a reader sees."""
     width: int = 0
     """Width of the content, in CSS pixels; wider than the window means scrolling sideways."""
-    picture: bytes = b""
-    """PNG of the window."""
 
 
 class Browser:
@@ -59,7 +56,6 @@ class Browser:
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._receive()
         shown = Shown(text=self._value("document.body.innerText"), width=self._value("document.documentElement.scrollWidth"))
-        shown.picture = base64.b64decode(self._ask("Page.captureScreenshot")["data"])
         for event in self._events:
             if event["method"] == "Log.entryAdded":
                 shown.complaints.append(event["params"]["entry"]["text"])

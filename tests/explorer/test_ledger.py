@@ -10,23 +10,32 @@ from pathlib import Path
 import msgspec
 import polars as pl
 import pytest
-from small_town import Town, build_town
+from market import ANN, Market, open_burning
+from small_town import Town
 
 from subak.archive.store import FolderArchive, NotThere, WrongContent
+from subak.chain.channels import Channels
+from subak.chain.contracts import Sender
 from subak.core.nouns import Hash
+from subak.core.settlement.money import to_ints
 from subak.explorer.ledger import Ledger, OtherNetwork
+from subak.explorer.onchain import Changes, OnChain
+from subak.explorer.statements import in_words, statement
 
 
 @pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """Epochs 0 and 1, then 2 and 3 settled at once."""
-    built = build_town(tmp_path_factory.mktemp("town"), (1, 4))
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """Epochs 0 and 1, then 2 and 3 settled at once; a customer pays in the network's token."""
+    built = open_burning(tmp_path_factory.mktemp("town"))
     try:
-        for count in (1, 1, 2):
-            built.close_epochs(count)
         yield built
     finally:
-        built.chain.stop()
+        built.town.chain.stop()
+
+
+@pytest.fixture(scope="module")
+def town(market: Market) -> Town:
+    return market.town
 
 
 @pytest.fixture
@@ -100,6 +109,64 @@ def test_a_false_or_missing_file_stops_the_range_and_what_was_read_stays(town: T
     assert ledger.take(town.network, archive, finals) == 2
 
 
+def test_where_customers_pay_in_the_token_both_currencies_are_one(market: Market, town: Town, ledger: Ledger) -> None:
+    ledger.take(town.network, town.archive, town.follower.finalised())
+    state = market.state()
+    (total,), (net,), (burned,) = (to_ints(state.lanes[name]) for name in ("total", "net", "burned"))
+    assert (total, net + burned) == (3 * 10**18 + 6, total), "nothing of it is the treasury's"
+    (row,) = ledger.settled("0x" + ANN.address.hex())
+    assert (int(row["total"]), int(row["net"]), int(row["burned"])) == (total, net, burned)
+    grown = ledger.bill_epochs("0x" + ANN.address.hex()).rows
+    assert [each["epoch"] for each in grown] == [3, 1]
+    assert [sum(int(each[name]) for each in grown) for name in ("total", "net", "burned")] == [total, net, burned]
+    told = statement(market.home(1).asset, town.archive, town.rpc)
+    assert (told.one_currency, told.fees, told.token) == (True, str(net), told.payment)
+    assert " SUBAK of rewards and 0.8 SUBAK of fees earned." in in_words(told)
+
+
+def test_what_the_chain_says_is_told_once_and_again_only_if_it_changed(town: Town, ledger: Ledger) -> None:
+    on_chain, told = OnChain(town.network, town.rpc), list[Changes]()
+    on_chain.look(told.append)
+    assert told[0].whole
+    assert [row["redeemed"] for row in told[0].rows["lanes"]] == [str(3 * 10**18 + 6)]
+    on_chain.look(told.append)
+    assert len(told) == 1, "there is no new block"
+    ledger.take_changes(told[0])
+    before = ledger.customer("0x" + ANN.address.hex())
+    snapshot = town.rpc.request("evm_snapshot")
+    channels = Channels(town.rpc, town.network.contracts, Sender(town.rpc, ANN))
+    channels.withdraw(10**18)
+    on_chain.look(told.append)
+    assert (told[-1].whole, list(told[-1].rows)) == (False, ["customers"])
+    ledger.take_changes(told[-1])
+    after = ledger.customer("0x" + ANN.address.hex())
+    assert before is not None
+    assert after is not None
+    assert int(after["free"]) == channels.free(ANN.address) == int(before["free"]) - 10**18
+
+    # A chain that lost its last blocks is read anew.
+    assert town.rpc.request("evm_revert", snapshot)
+    on_chain.look(told.append)
+    assert told[-1].whole
+    ledger.take_changes(told[-1])
+    assert ledger.customer("0x" + ANN.address.hex()) == before
+
+
+def test_changes_that_were_not_taken_are_told_again(town: Town) -> None:
+    on_chain, told = OnChain(town.network, town.rpc), list[Changes]()
+
+    def refuse(changes: Changes) -> None:
+        raise OSError("the disk is full")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="full"):
+            on_chain.look(refuse)
+    on_chain.look(told.append)
+    fresh = list[Changes]()
+    OnChain(town.network, town.rpc).look(fresh.append)
+    assert told == fresh
+
+
 def _everything(ledger: Ledger) -> dict[str, object]:
     epochs = ledger.epochs(size=500).rows
     return {
@@ -108,6 +175,9 @@ def _everything(ledger: Ledger) -> dict[str, object]:
         "accounts": ledger.accounts(size=500).rows,
         "refusals": [{**row, "id": 0} for row in ledger.refusals(size=500).rows],
         "by_epoch": [ledger.epoch_assets(row["epoch"]).rows for row in epochs],
+        "facts": [ledger.asset_facts(row["id"], 60) for row in ledger.assets(size=500).rows],
+        "settled": ledger.settled("0x" + ANN.address.hex()),
+        "bill_epochs": ledger.bill_epochs("0x" + ANN.address.hex()).rows,
         "reasons": ledger.reasons(),
         "totals": ledger.totals(),
     }

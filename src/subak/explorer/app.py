@@ -1,9 +1,11 @@
-"""The pages: epochs, assets, accounts, refusals. Server-rendered, without JavaScript; the same facts as JSON under ``.json``."""
+"""The pages: epochs, assets, accounts, customers, raises, refusals. Server-rendered, without JavaScript; the same facts as JSON under
+``.json``."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from subak.core.nouns import Network
-from subak.explorer import statements
+from subak.explorer import bills, raising, statements, wallets, words
 from subak.explorer.following import Following
 from subak.explorer.ledger import MAX_PAGE, Page
 
@@ -40,6 +42,8 @@ HEADERS = {
 }
 _HERE = Path(__file__).parent
 _DIMMED_FROM = 4
+_WRITTEN_OUT = 6
+"""Amounts of so many decimals are short enough to be shown whole."""
 
 Facts = dict[str, Any]
 """What a page tells: plain values, amounts as text in base units, times as Unix seconds."""
@@ -89,6 +93,10 @@ class _Pages:
             ("/assets/{asset}", "asset", self.asset),
             ("/accounts", "accounts", self.accounts),
             ("/accounts/{account}", "account", self.account),
+            ("/customers", "customers", self.customers),
+            ("/customers/{account}", "customer", self.customer),
+            ("/raises", "raises", self.raises),
+            ("/raises/{address}", "raise", self.a_raise),
             ("/refusals", "refusals", self.refusals),
             ("/about", "about", self.about),
         ]
@@ -135,7 +143,8 @@ class _Pages:
         network = self._following.network
         if facts is None or network is None:
             raise HTTPException(404, f"No final epoch knows an asset {asset[:80]}. An asset's id is 0x and 64 hex digits.")
-        return {"statement": statements.tell(facts, self._following.token, network, self._following.rpc).as_dict()}
+        told = statements.tell(facts, self._following.currencies, network, self._following.rpc)
+        return {"statement": told.as_dict(), "paid_by": self._ledger.named_by(asset)}
 
     def accounts(self, request: Request) -> Facts:
         return {"accounts": _paged(self._ledger.accounts(*_asked(request)), request)}
@@ -145,12 +154,51 @@ class _Pages:
         row = self._ledger.account(account) if _is_hex(account, 20) else None
         network = self._following.network
         if row is None or network is None:
-            raise HTTPException(
-                404, f"Nothing was paid to an account {account[:80]}, and it owns no asset. An account is 0x and 40 hex digits."
-            )
-        taken, balance = statements.wallet(network, self._following.rpc, account)
-        left = None if taken is None else str(max(0, int(row["rewards"]) - int(taken)))
-        return {"account": {**row, "taken": taken, "left": left, "balance": balance}}
+            raise HTTPException(404, f"Nothing here knows an account {account[:80]}. An account is 0x and 40 hex digits.")
+        purse = wallets.purses(network, self._following.rpc, [account])[account]
+        left, fees_left = _left(row["rewards"], purse.taken), _left(row["fees"], purse.fees_taken)
+        return {"account": {**row, **asdict(purse), "left": left, "fees_left": fees_left}}
+
+    def customers(self, request: Request) -> Facts:
+        return {"customers": _paged(self._ledger.customers(*_asked(request)), request)}
+
+    def customer(self, request: Request) -> Facts:
+        account = request.path_params["account"].lower()
+        row = self._ledger.customer(account) if _is_hex(account, 20) else None
+        if row is None:
+            raise HTTPException(404, f"{account[:80]} never had a channel. A customer is an account: 0x and 40 hex digits.")
+        lanes = self._ledger.lanes(account, size=MAX_PAGE)
+        return {
+            "customer": {**row, "settled": bills.sum_of(self._ledger.settled(account))},
+            "lanes": [bills.lane_told(each, self._following.chain_unix_s) for each in lanes.rows],
+            "bill": _paged(self._ledger.bill(account, *_asked(request)), request),
+            "epochs": [{**each, **bills.shares_of(each)} for each in self._ledger.bill_epochs(account, size=EPOCHS_IN_STATEMENT).rows],
+        }
+
+    def raises(self, request: Request) -> Facts:
+        page = self._ledger.raises(*_asked(request))
+        now = self._following.chain_unix_s
+        return {"raises": _paged(replace(page, rows=[{**row, "state": raising.state_of(row, now)} for row in page.rows]), request)}
+
+    def a_raise(self, request: Request) -> Facts:
+        address = request.path_params["address"].lower()
+        row = self._ledger.a_raise(address) if _is_hex(address, 20) else None
+        network = self._following.network
+        if row is None or network is None:
+            raise HTTPException(404, f"No raise has the address {address[:80]}. It is 0x and 40 hex digits.")
+        now = self._following.chain_unix_s
+        holders = self._ledger.holders(address, *_asked(request))
+        parts = [{**each, "part_bps": raising.part_bps(each["shares"], row["supply"])} for each in holders.rows]
+        purse = wallets.purses(network, self._following.rpc, [address])[address]
+        booked = self._ledger.account(address) or {"rewards": "0", "fees": "0"}
+        told = {
+            **row,
+            "state": raising.state_of(row, now),
+            "topics": row["topics"].split(),
+            "milestones": [raising.milestone_told(each, row, now) for each in row["milestones"]],
+            "revenue": raising.revenue_told(row, purse, booked, self._following.currencies.one, now),
+        }
+        return {"raise": told, "holders": _paged(replace(holders, rows=parts), request)}
 
     def refusals(self, request: Request) -> Facts:
         asset, reason = (request.query_params.get(name, "").strip()[:100] for name in ("asset", "reason"))
@@ -203,7 +251,8 @@ class _Pages:
         query = f"?{request.url.query}" if request.url.query else ""
         shown = {
             "network": self._network_facts(),
-            "token": self._following.token,
+            "token": self._following.currencies.token,
+            "payment": self._following.currencies.payment,
             "trouble": self._following.trouble,
             "page": template,
             "refresh_s": 0,
@@ -256,12 +305,14 @@ def _templates() -> Environment:
         loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        count=statements.count,
-        moment=statements.moment,
+        count=words.count,
+        moment=words.moment,
         short=_short,
         digits=_digits,
+        long=_long,
+        percent=_percent,
     )
-    environment.globals.update(span=statements.span, bars=bars, unit_words_of=statements.unit_words_of)
+    environment.globals.update(span=words.span, bars=bars, unit_words_of=statements.unit_words_of)
     return environment
 
 
@@ -275,7 +326,8 @@ def _network_facts(network: Network, following: Following) -> Facts:
         "epoch_seconds": clock.epoch_seconds,
         "challenge_seconds": clock.challenge_seconds,
         "contracts": {name: "0x" + getattr(network.contracts, name).hex() for name in network.contracts.__struct_fields__},
-        "token": {"symbol": following.token.symbol, "decimals": following.token.decimals},
+        "token": asdict(following.currencies.token),
+        "payment": asdict(following.currencies.payment),
         "archives": list(dict.fromkeys([following.archive_url, *(f"{each}/archive" for each in network.nodes.verifiers)])),
     }
 
@@ -315,9 +367,34 @@ def _short(text: str) -> str:
 
 
 def _digits(base_units: str | int, decimals: int) -> Markup:
-    """An exact amount, the digits that few care about dimmed."""
-    whole, _, part = statements.decimal(base_units, decimals).partition(".")
+    """An exact amount that may wrap between thousands, the digits that few care about dimmed."""
+    whole, _, part = words.decimal(base_units, decimals).partition(".")
+    groups = _thousands(whole)
     if not part:
-        return Markup("{}").format(whole)
+        return groups
     part = part.ljust(decimals, "0")
-    return Markup('{}.{}<span class="tail">{}</span>').format(whole, part[:_DIMMED_FROM], part[_DIMMED_FROM:])
+    # A small amount must not look like none where the tail is hidden.
+    leading = len(part) - len(part.lstrip("0")) + 1 if whole == "0" else 0
+    shown = max(_DIMMED_FROM, leading)
+    if decimals <= _WRITTEN_OUT or shown >= decimals:
+        return Markup("{}.{}").format(groups, part)
+    return Markup('{}.{}<wbr><span class="tail">{}</span>').format(groups, part[:shown], part[shown:])
+
+
+def _long(number: int) -> Markup:
+    """A count that may wrap between thousands."""
+    return _thousands(words.count(number))
+
+
+def _thousands(number: str) -> Markup:
+    return Markup(",<wbr>").join(number.split(","))
+
+
+def _percent(bps: int) -> str:
+    """Basis points as per cent: "12.5 %"."""
+    return f"{words.decimal(bps, 2)} %"
+
+
+def _left(total: str, taken: str | None) -> str | None:
+    """What can still be claimed."""
+    return None if taken is None else str(max(0, int(total) - int(taken)))

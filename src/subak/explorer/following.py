@@ -7,13 +7,17 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
+
 from subak.archive.store import Archive, ArchiveError, HttpArchive
 from subak.chain.rpc import Rpc, RpcError, RpcUnreachable
 from subak.chain.snapshot import Follower
 from subak.core.canon.json import encode
 from subak.core.nouns import Network, decode
 from subak.explorer.ledger import Ledger, OtherNetwork
-from subak.explorer.statements import TokenFacts, token_of
+from subak.explorer.onchain import Changes, OnChain
+from subak.explorer.wallets import Currencies, currencies_of
+from subak.explorer.words import TokenFacts
 from subak.verifier.checking import CannotCheck, known_network
 
 log = logging.getLogger("subak.explorer")
@@ -46,10 +50,12 @@ class Following:
         """What went wrong in the last look; empty if nothing did."""
         self.network: Network | None = None
         """The network, once archive and chain have told the same."""
-        self.token = TokenFacts("base units", 0)
+        self.currencies = Currencies(TokenFacts("base units", 0), TokenFacts("base units", 0))
         """How amounts are written."""
+        self.chain_unix_s = 0
+        """Network time when the chain was seen last; 0 before."""
         self._archives: list[Archive] = [HttpArchive(archive_url, seconds=30.0)]
-        self._met: tuple[Network, Follower] | None = None
+        self._met: tuple[Network, Follower, OnChain] | None = None
         self._good_look = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="following", daemon=True)
@@ -73,8 +79,22 @@ class Following:
         self.ledger.close()
 
     def look(self) -> int:
-        """Read what is new; returns how many ranges were. Errors: those of ``known_network`` and ``Ledger.take``."""
-        network, follower = self._met = self._met or self._meet()
+        """Read what is new; returns how many ranges were. Neither final epochs nor what only the chain says wait for the other.
+
+        Errors: those of ``known_network``, ``Ledger.take`` and ``OnChain.look``.
+        """
+        network, follower, on_chain = self._met = self._met or self._meet()
+        trouble: Exception | None = None
+        try:
+            on_chain.look(self._take)
+        except Exception as error:
+            trouble = error
+        taken = self._take_finals(network, follower)
+        if trouble is not None:
+            raise trouble
+        return taken
+
+    def _take_finals(self, network: Network, follower: Follower) -> int:
         finals = follower.finalised()
         trouble: ArchiveError | None = None
         for archive in self._archives:
@@ -84,7 +104,11 @@ class Following:
                 trouble = trouble or error
         raise trouble or ArchiveError("there is no archive to read")
 
-    def _meet(self) -> tuple[Network, Follower]:
+    def _take(self, changes: Changes) -> None:
+        self.ledger.take_changes(changes)
+        self.chain_unix_s = changes.unix_s
+
+    def _meet(self) -> tuple[Network, Follower, OnChain]:
         """Learn which network this is, and check it against the chain."""
         trouble: CannotCheck | None = None
         for archive in self._archives:
@@ -95,17 +119,18 @@ class Following:
                 trouble = trouble or error
         else:
             raise trouble or CannotCheck("there is no archive to read")
-        self.token = token_of(network, self.rpc)
+        self.currencies = currencies_of(network, self.rpc)
         self.ledger.claim(network)
-        self.ledger.note(network_json=encode(network).decode(), symbol=self.token.symbol, decimals=str(self.token.decimals))
+        self.ledger.note(network_json=encode(network).decode(), currencies_json=msgspec.json.encode(self.currencies).decode())
         self._know(network)
-        return network, Follower(self.rpc, network.contracts, network.clock)
+        return network, Follower(self.rpc, network.contracts, network.clock), OnChain(network, self.rpc)
 
     def _recall(self) -> None:
         known = self.ledger.facts()
         if "network_json" in known:
             self._know(decode(known["network_json"].encode(), Network))
-            self.token = TokenFacts(known["symbol"], int(known["decimals"]))
+            self.currencies = msgspec.json.decode(known["currencies_json"], type=Currencies)
+            self.chain_unix_s = int(known.get("chain_unix_s", 0))
 
     def _know(self, network: Network) -> None:
         self.network = network

@@ -1,7 +1,8 @@
-"""The index: what final epochs came to, read from chain and archive, kept in SQL so that a page need not read Parquet.
+"""The index: what final epochs came to, read from chain and archive, kept in SQL so that a page need not read Parquet; and what the chain
+says of customers, lanes and raises.
 
 It adds nothing of its own. Whatever stands here can be dropped and read again, and every file behind it was checked against a hash that
-the chain gave. Money is decimal text in base units: SQL's numbers end at 64 bits.
+the chain gave.
 """
 
 from __future__ import annotations
@@ -18,113 +19,36 @@ import sqlalchemy as sql
 from subak.archive.store import Archive
 from subak.chain.snapshot import Finalised
 from subak.core.nouns import Network
-from subak.explorer.reading import AssetFacts, Range, Row, read_range
+from subak.explorer import tables
+from subak.explorer.onchain import Changes
+from subak.explorer.reading import MOST_PAYERS, AssetFacts, Range, Row, paid_accounts, read_range
+from subak.explorer.tables import (
+    accounts,
+    asset_epochs,
+    assets,
+    corrections,
+    customers,
+    debts,
+    epochs,
+    facts,
+    holders,
+    lane_epochs,
+    lanes,
+    lines,
+    milestones,
+    offers,
+    payees,
+    raises,
+    reasons,
+    refusals,
+    settled_lanes,
+)
 
 log = logging.getLogger("subak.explorer")
 
-FORMAT = "1"
-"""Of the tables below; an index of another format is made anew."""
 MAX_PAGE = 500
 """Rows that one question may ask for."""
 _ROWS_AT_ONCE = 5_000
-
-_metadata = sql.MetaData()
-facts = sql.Table("facts", _metadata, sql.Column("name", sql.Text, primary_key=True), sql.Column("value", sql.Text, nullable=False))
-"""The network that the index is of."""
-epochs = sql.Table(
-    "epochs",
-    _metadata,
-    sql.Column("epoch", sql.BigInteger, primary_key=True, autoincrement=False),
-    sql.Column("first", sql.BigInteger, nullable=False, comment="first epoch of the range it was settled in"),
-    sql.Column("last", sql.BigInteger, nullable=False, comment="last epoch of that range"),
-    sql.Column("first_unix_s", sql.BigInteger, nullable=False),
-    sql.Column("end_unix_s", sql.BigInteger, nullable=False),
-    sql.Column("attempt", sql.BigInteger, nullable=False),
-    sql.Column("root", sql.Text, nullable=False, comment="of the range, like the other roots"),
-    sql.Column("state_root", sql.Text, nullable=False),
-    sql.Column("asset_root", sql.Text, nullable=False),
-    sql.Column("verdicts_hash", sql.Text, nullable=False),
-    sql.Column("book", sql.Text, nullable=False),
-    sql.Column("policy", sql.Text, nullable=False),
-    sql.Column("minted", sql.Text, comment="by the whole range, on its last epoch; elsewhere null. So are the next four"),
-    sql.Column("paid", sql.Text),
-    sql.Column("unallocated", sql.Text),
-    sql.Column("minted_ever", sql.Text),
-    sql.Column("paid_ever", sql.Text),
-    sql.Column("accepted", sql.BigInteger, nullable=False),
-    sql.Column("held", sql.BigInteger, nullable=False),
-    sql.Column("refused", sql.BigInteger, nullable=False),
-    sql.Column("block", sql.BigInteger, nullable=False),
-    sql.Column("transaction_hash", sql.Text, nullable=False),
-)
-assets = sql.Table(
-    "assets",
-    _metadata,
-    sql.Column("id", sql.Text, primary_key=True),
-    sql.Column("kind", sql.Text, nullable=False),
-    sql.Column("owner", sql.Text, nullable=False),
-    sql.Column("cell", sql.Text, nullable=False),
-    sql.Column("rated", sql.BigInteger, nullable=False),
-    sql.Column("live", sql.Boolean, nullable=False),
-    sql.Column("units", sql.BigInteger, nullable=False),
-    sql.Column("rewards", sql.Text, nullable=False, comment="ever, vested"),
-    sql.Column("fees", sql.Text, nullable=False),
-    sql.Column("waiting", sql.Text, nullable=False, comment="earned, not vested yet"),
-)
-payees = sql.Table(
-    "payees",
-    _metadata,
-    sql.Column("asset", sql.Text, primary_key=True),
-    sql.Column("place", sql.BigInteger, primary_key=True, autoincrement=False),
-    sql.Column("payee", sql.Text, nullable=False),
-    sql.Column("parts", sql.BigInteger, nullable=False),
-)
-asset_epochs = sql.Table(
-    "asset_epochs",
-    _metadata,
-    sql.Column("asset", sql.Text, primary_key=True),
-    sql.Column("epoch", sql.BigInteger, primary_key=True, autoincrement=False),
-    sql.Column("units", sql.BigInteger, nullable=False),
-    sql.Column("rewards", sql.Text, comment="growth, of the whole range on its last epoch, elsewhere null"),
-    sql.Column("accepted", sql.BigInteger, nullable=False),
-    sql.Column("instants", sql.BigInteger, nullable=False, comment="accepted lines that speak of an instant, not of an interval"),
-    sql.Column("held", sql.BigInteger, nullable=False),
-    sql.Column("refused", sql.BigInteger, nullable=False),
-)
-reasons = sql.Table(
-    "reasons",
-    _metadata,
-    sql.Column("asset", sql.Text, primary_key=True),
-    sql.Column("epoch", sql.BigInteger, primary_key=True, autoincrement=False),
-    sql.Column("reason", sql.Text, primary_key=True),
-    sql.Column("status", sql.Text, nullable=False),
-    sql.Column("sentence", sql.Text, nullable=False),
-    sql.Column("lines", sql.BigInteger, nullable=False),
-)
-refusals = sql.Table(
-    "refusals",
-    _metadata,
-    sql.Column("id", sql.Integer, primary_key=True),
-    sql.Column("epoch", sql.BigInteger, nullable=False),
-    sql.Column("asset", sql.Text, nullable=False),
-    sql.Column("schema", sql.Text, nullable=False),
-    sql.Column("sequence", sql.Text, nullable=False),
-    sql.Column("start_unix_s", sql.BigInteger, nullable=False),
-    sql.Column("end_unix_s", sql.BigInteger, nullable=False),
-    sql.Column("status", sql.Text, nullable=False, comment="held or refused"),
-    sql.Column("reason", sql.Text, nullable=False),
-    sql.Column("sentence", sql.Text, nullable=False),
-    sql.Index("refusals_by_asset", "asset", "epoch"),
-    sql.Index("refusals_by_epoch", "epoch", "start_unix_s"),
-)
-accounts = sql.Table(
-    "accounts",
-    _metadata,
-    sql.Column("account", sql.Text, primary_key=True),
-    sql.Column("rewards", sql.Text, nullable=False),
-    sql.Column("fees", sql.Text, nullable=False),
-)
-_PER_EPOCH = (epochs, asset_epochs, reasons, refusals)
 
 
 class OtherNetwork(ValueError):
@@ -185,6 +109,16 @@ class Ledger:
             log.info("epochs %d..%d: in the index", final.first, final.last)
         return len(due)
 
+    def take_changes(self, changes: Changes) -> None:
+        """Write down what the chain says of customers, lanes and raises."""
+        with self._engine.begin() as db:
+            for table in tables.ON_CHAIN:
+                if changes.whole:
+                    db.execute(table.delete())
+                _replace(db, table, changes.rows.get(table.name, []))
+        if changes.whole or changes.rows:
+            self.note(chain_unix_s=str(changes.unix_s))
+
     def claim(self, network: Network) -> None:
         """Make it the index of this network. Errors: OtherNetwork if it is another's already."""
         name = _hex(network.id)
@@ -208,14 +142,18 @@ class Ledger:
                 db.execute(facts.insert().values(name=name, value=value))
 
     def totals(self) -> Row:
-        """Everything together: epochs, lines by status, minted, paid, unallocated, assets, accounts, the last epoch."""
+        """Everything together: epochs, lines by status, minted, paid, fees, what waits, assets, accounts, customers, raises, the last
+        epoch."""
         with self._engine.begin() as db:
             sums = [sql.func.coalesce(sql.func.sum(epochs.c[name]), 0).label(name) for name in ("accepted", "held", "refused")]
             row = db.execute(sql.select(sql.func.count().label("epochs"), sql.func.max(epochs.c.epoch).label("last_epoch"), *sums)).one()
             last = db.execute(sql.select(epochs).where(epochs.c.minted_ever.is_not(None)).order_by(epochs.c.epoch.desc()).limit(1)).first()
-            counted = {table.name: db.execute(sql.select(sql.func.count()).select_from(table)).scalar_one() for table in (assets, accounts)}
-        money = {"minted": last.minted_ever, "paid": last.paid_ever, "unallocated": last.unallocated} if last else {}
-        return {**row._mapping, "minted": "0", "paid": "0", "unallocated": "0", **money, **counted}
+            every = (assets, accounts, customers, raises)
+            counted = {table.name: db.execute(sql.select(sql.func.count()).select_from(table)).scalar_one() for table in every}
+        names = {"minted": "minted_ever", "paid": "paid_ever", "fees": "fees_ever"}
+        names |= {"unallocated": "unallocated", "fees_waiting": "fees_waiting"}
+        money = {name: last._mapping[column] if last else "0" for name, column in names.items()}
+        return {**row._mapping, **money, **counted}
 
     def epochs(self, number: int = 1, size: int = 50) -> Page:
         """Epochs, newest first."""
@@ -240,8 +178,7 @@ class Ledger:
         row = self._first(sql.select(assets).where(assets.c.id == asset))
         if row is None:
             return None
-        parts = sql.select(payees.c.payee, payees.c.parts).where(payees.c.asset == asset).order_by(payees.c.place)
-        return {**row, "payees": self._all(parts)}
+        return {**row, "payees": self._payees(asset)}
 
     def asset_facts(self, asset: str, last: int) -> AssetFacts | None:
         """All that a statement tells of an asset, with its ``last`` so many epochs; None if no Book's snapshot named it."""
@@ -256,11 +193,35 @@ class Ledger:
         )
         totals = self._all(sql.select(sql.func.count().label("epochs"), *sums).where(asset_epochs.c.asset == asset))[0]
         since = newest[0]["epoch"] if newest else 0
-        why = sql.select(reasons).where(reasons.c.asset == asset, reasons.c.epoch >= since).order_by(reasons.c.epoch, reasons.c.reason)
-        lines = sql.select(refusals).where(refusals.c.asset == asset, refusals.c.epoch >= since)
-        paid = [each["payee"] for each in row["payees"]] or [row["owner"]]
-        held = self._all(sql.select(accounts).where(accounts.c.account.in_(paid)))
-        return AssetFacts(row, totals, newest, self._all(why), self._all(lines), {each["account"]: each["rewards"] for each in held})
+        of_asset = (reasons, refusals)
+        why, refused = (self._all(sql.select(table).where(table.c.asset == asset, table.c.epoch >= since)) for table in of_asset)
+        columns = [settled_lanes.c.lane, settled_lanes.c.customer, lines.c.money]
+        paying = sql.select(*columns).select_from(lines.join(settled_lanes, settled_lanes.c.lane == lines.c.lane))
+        named = [each["payee"] for each in row["payees"]]
+        sites = {
+            each["id"]: {"owner": each["owner"], "payees": self._payees(each["id"])}
+            for each in self._all(sql.select(assets.c.id, assets.c.owner).where(assets.c.id.in_(named)))
+        }
+        paid = sql.select(accounts).where(accounts.c.account.in_(paid_accounts(row, sites)))
+        began = sql.select(*[column for column in corrections.c if column.name != "id"]).where(corrections.c.asset == asset)
+        return AssetFacts(
+            asset=row,
+            totals=totals,
+            epochs=newest,
+            reasons=why,
+            refusals=refused,
+            offer=self._first(sql.select(offers).where(offers.c.asset == asset).order_by(offers.c.epoch.desc())),
+            corrections=self._all(began.order_by(corrections.c.id)),
+            debts=self._all(sql.select(debts).where(debts.c.asset == asset)),
+            payers=self._all(paying.where(lines.c.asset == asset).order_by(*_largest(lines.c.money), lines.c.lane).limit(MOST_PAYERS)),
+            sites=sites,
+            accounts={each["account"]: each for each in self._all(paid)},
+        )
+
+    def named_by(self, site: str) -> list[Row]:
+        """Assets that name a site as a payee, with its parts."""
+        joined = payees.join(assets, assets.c.id == payees.c.asset)
+        return self._all(sql.select(assets, payees.c.parts).select_from(joined).where(payees.c.payee == site).order_by(assets.c.id))
 
     def epoch_assets(self, epoch: int, number: int = 1, size: int = 50) -> Page:
         """What became of every asset in one epoch, those with most work first."""
@@ -298,23 +259,85 @@ class Ledger:
         return self._page(sql.select(accounts), [*_largest(accounts.c.rewards), accounts.c.account], number, size)
 
     def account(self, account: str) -> Row | None:
-        """One account with the assets that pay it, or None if nothing was ever paid to it and it owns nothing."""
+        """One account with the assets that pay it, the raises that it began or holds shares of, and whether it is a customer, a clerk or a
+        share contract itself; None if nothing here knows it."""
         row = self._first(sql.select(accounts).where(accounts.c.account == account))
         named = sql.select(payees.c.asset).where(payees.c.payee == account)
         owned = self._all(sql.select(assets).where(sql.or_(assets.c.owner == account, assets.c.id.in_(named))).order_by(assets.c.id))
-        if row is None and not owned:
+        joined = raises.outerjoin(holders, sql.and_(holders.c.address == raises.c.address, holders.c.account == account))
+        chosen = sql.select(raises, holders.c.shares).select_from(joined)
+        mine = sql.or_(raises.c.builder == account, holders.c.account == account)
+        parts = self._all(chosen.where(mine).order_by(raises.c.began_unix_s.desc(), raises.c.address).limit(MAX_PAGE))
+        places = {"is_customer": customers.c.account, "is_clerk": lanes.c.clerk, "is_raise": raises.c.address}
+        known = {name: self._first(sql.select(column).where(column == account)) is not None for name, column in places.items()}
+        if row is None and not owned and not parts and not any(known.values()):
             return None
-        return {"account": account, "rewards": "0", "fees": "0", **(row or {}), "assets": owned}
+        return {"account": account, "rewards": "0", "fees": "0", **(row or {}), "assets": owned, "raises": parts, **known}
+
+    def customers(self, number: int = 1, size: int = 50) -> Page:
+        """Customers, those who spent most first."""
+        return self._page(sql.select(customers), [*_largest(customers.c.redeemed), customers.c.account], number, size)
+
+    def customer(self, account: str) -> Row | None:
+        """One customer's channel; None if it never had one."""
+        return self._first(sql.select(customers).where(customers.c.account == account))
+
+    def lanes(self, customer: str, number: int = 1, size: int = 50) -> Page:
+        """A customer's lanes with what was settled of them (null: nothing yet), newest first."""
+        settled = [settled_lanes.c[name].label(f"settled_{name}") for name in ("total", "net", "burned")]
+        joined = lanes.outerjoin(settled_lanes, settled_lanes.c.lane == lanes.c.lane)
+        chosen = sql.select(lanes, *settled).select_from(joined).where(lanes.c.customer == customer)
+        return self._page(chosen, [lanes.c.number.desc()], number, size)
+
+    def settled(self, customer: str) -> list[Row]:
+        """What was settled of each of a customer's lanes, ever."""
+        return self._all(sql.select(settled_lanes).where(settled_lanes.c.customer == customer))
+
+    def bill(self, customer: str, number: int = 1, size: int = 50) -> Page:
+        """What a customer paid for each asset on each lane, ever, the largest first."""
+        joined = lines.join(settled_lanes, settled_lanes.c.lane == lines.c.lane).outerjoin(assets, assets.c.id == lines.c.asset)
+        chosen = sql.select(lines, assets.c.kind).select_from(joined).where(settled_lanes.c.customer == customer)
+        return self._page(chosen, [*_largest(lines.c.money), lines.c.asset, lines.c.lane], number, size)
+
+    def bill_epochs(self, customer: str, number: int = 1, size: int = 50) -> Page:
+        """By how much a customer's lanes grew, newest epochs first."""
+        chosen = sql.select(lane_epochs, epochs.c.first, epochs.c.first_unix_s, epochs.c.end_unix_s)
+        joined = lane_epochs.join(epochs, epochs.c.epoch == lane_epochs.c.epoch)
+        chosen = chosen.select_from(joined).where(lane_epochs.c.customer == customer)
+        return self._page(chosen, [lane_epochs.c.epoch.desc(), lane_epochs.c.lane], number, size)
+
+    def raises(self, number: int = 1, size: int = 50) -> Page:
+        """Raises, newest first."""
+        return self._page(sql.select(raises), [raises.c.began_unix_s.desc(), raises.c.address], number, size)
+
+    def a_raise(self, address: str) -> Row | None:
+        """One raise with its milestones, each with what its asset did, ever, and the assets that it owns; None if there is none."""
+        row = self._first(sql.select(raises).where(raises.c.address == address))
+        if row is None:
+            return None
+        did = [assets.c[name] for name in ("kind", "owner", "units", "paid_epochs")]
+        joined = milestones.outerjoin(assets, assets.c.id == milestones.c.asset)
+        due = sql.select(milestones, *did).select_from(joined).where(milestones.c.address == address).order_by(milestones.c.place)
+        owned = sql.select(assets).where(assets.c.owner == address).order_by(assets.c.id)
+        return {**row, "milestones": self._all(due), "assets": self._all(owned.limit(MAX_PAGE))}
+
+    def holders(self, address: str, number: int = 1, size: int = 50) -> Page:
+        """Who holds a raise's shares, or did and has revenue from then, the largest first."""
+        chosen = sql.select(holders).where(holders.c.address == address)
+        return self._page(chosen, [*_largest(holders.c.shares), holders.c.account], number, size)
+
+    def _payees(self, asset: str) -> list[Row]:
+        return self._all(sql.select(payees.c.payee, payees.c.parts).where(payees.c.asset == asset).order_by(payees.c.place))
 
     def _make_tables(self) -> None:
         with self._engine.begin() as db:
             known = sql.inspect(db).has_table("facts")
             made = db.execute(sql.select(facts.c.value).where(facts.c.name == "format")).scalar() if known else None
-            if made == FORMAT:
+            if made == tables.FORMAT:
                 return
-            _metadata.drop_all(db)
-            _metadata.create_all(db)
-            db.execute(facts.insert().values(name="format", value=FORMAT))
+            tables.metadata.drop_all(db)
+            tables.metadata.create_all(db)
+            db.execute(facts.insert().values(name="format", value=tables.FORMAT))
 
     def _kept(self, finals: Sequence[Finalised]) -> tuple[int, int]:
         """How many ranges in the index are as the chain tells them now, and how many there are."""
@@ -361,21 +384,29 @@ def _largest(money: sql.Column[str]) -> list[Any]:
 
 
 def _forget(db: sql.Connection, first_epoch: int, whole: bool) -> None:
-    for table in _PER_EPOCH:
+    for table in tables.PER_EPOCH:
         db.execute(table.delete().where(table.c.epoch >= first_epoch))
-    for table in (assets, payees, accounts) if whole else (assets, payees):
+    for table in (*tables.OF_THE_LAST, *(tables.CHANGED if whole else ())):
         db.execute(table.delete())
 
 
 def _put(db: sql.Connection, rows: Range) -> None:
     db.execute(epochs.insert(), rows.epochs)
-    for table, frame in ((asset_epochs, rows.asset_epochs), (reasons, rows.reasons), (refusals, rows.refusals)):
-        _insert(db, table, frame)
-    _insert(db, assets, rows.assets)
-    _insert(db, payees, rows.payees)
-    for chunk in _chunks(rows.accounts):
-        db.execute(accounts.delete().where(accounts.c.account == sql.bindparam("key")), [{"key": each["account"]} for each in chunk])
-        db.execute(accounts.insert(), chunk)
+    for table in (*tables.PER_EPOCH, *tables.OF_THE_LAST):
+        if table is not epochs:
+            _insert(db, table, getattr(rows, table.name))
+    for table in tables.CHANGED:
+        for chunk in _chunks(getattr(rows, table.name)):
+            _replace(db, table, chunk)
+
+
+def _replace(db: sql.Connection, table: sql.Table, rows: Sequence[Row]) -> None:
+    """These rows instead of those with the same primary key."""
+    if rows:
+        names = [column.name for column in table.primary_key.columns]
+        same = sql.and_(*(table.c[name] == sql.bindparam(f"key_{name}") for name in names))
+        db.execute(table.delete().where(same), [{f"key_{name}": row[name] for name in names} for row in rows])
+        db.execute(table.insert(), rows)
 
 
 def _insert(db: sql.Connection, table: sql.Table, frame: pl.DataFrame) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from subak.archive.books import read_contents, read_state
@@ -16,8 +17,11 @@ from subak.core.kind import Rules, Status
 from subak.core.nouns import Network, Snapshot, State
 from subak.core.settlement import reason_table
 from subak.core.settlement.money import to_ints
+from subak.explorer import sales
 from subak.kinds.registry import installed
 
+MOST_PAYERS = 20
+"""Lanes that a statement names."""
 _LAST_UNIX_S = 2**63 - 1
 _VERDICTS: dict[str, Any] = {
     "asset": pl.Binary,
@@ -38,9 +42,13 @@ class Range:
     """One range of epochs; the columns of its tables are those of the index."""
 
     epochs: list[Row]
-    """A row per epoch. What only the range has (minted, paid, unallocated) stands on its last epoch, elsewhere None."""
+    """A row per epoch. What only the range has (minted, paid, fees, unallocated) stands on its last epoch, elsewhere None."""
     asset_epochs: pl.DataFrame
-    """Work and lines by status, by epoch and asset; the range's growth of rewards on its last epoch."""
+    """Work and lines by status, by epoch and asset; on the range's last epoch its growth of rewards, fees and counters."""
+    offers: pl.DataFrame
+    """The newest offer of each asset in each Book."""
+    corrections: pl.DataFrame
+    """Debts that began."""
     reasons: pl.DataFrame
     """Lines by epoch, asset and reason."""
     refusals: pl.DataFrame
@@ -49,12 +57,20 @@ class Range:
     """Every asset of the snapshot, with its totals ever."""
     payees: pl.DataFrame
     """Who shares an asset's earnings."""
+    debts: pl.DataFrame
+    """What is still to be kept back."""
     accounts: pl.DataFrame
     """Running totals of the accounts, ever: all of them, or those that changed."""
+    settled_lanes: pl.DataFrame
+    """What was settled of each lane, ever: of all of them, or those that changed."""
+    lane_epochs: pl.DataFrame
+    """By how much that grew over the range."""
+    lines: pl.DataFrame
+    """What each lane paid for each asset, ever: all, or those that changed."""
 
 
 def read_range(network: Network, archive: Archive, final: Finalised, previous: Finalised | None, only: bytes | None, whole: bool) -> Range:
-    """The range from the archive. ``only``: details of this one asset; ``whole``: all accounts, else those that changed.
+    """The range from the archive. ``only``: details of this one asset; ``whole``: all accounts, lanes and lines, else those that changed.
 
     Errors: NotThere; WrongContent naming a file that is not what its hash says, or that holds no verdicts.
     """
@@ -63,17 +79,22 @@ def read_range(network: Network, archive: Archive, final: Finalised, previous: F
     contents = [read_contents(archive, book_hash) for book_hash in final.book_hashes]
     snapshot = Snapshot(**read_tables(archive, "snapshot", contents[-1].snapshot.hash))
     verdicts = read_tables(archive, "verdicts", final.verdicts_hash)
+    since = State.genesis() if whole else before
     lines = pl.concat([_lines(epoch, _checked(verdicts, epoch, final)) for epoch in range(final.first, final.last + 1)])
     by_status = lines.group_by("epoch", "status").len()
     counts = {(epoch, status): count for epoch, status, count in by_status.iter_rows()}
     paid_before, paid_after = (sum(to_ints(state.accounts["rewards"])) for state in (before, after))
+    fees_before, fees_after = (sum(to_ints(state.accounts["fees"])) for state in (before, after))
     minted_before = previous.rewards if previous else 0
     money = {
         "minted": str(final.rewards - minted_before),
         "paid": str(paid_after - paid_before),
+        "fees": str(fees_after - fees_before),
         "unallocated": str(sum(to_ints(after.pools["dust"]))),
+        "fees_waiting": str(sum(to_ints(after.sales["net"]))),
         "minted_ever": str(final.rewards),
         "paid_ever": str(paid_after),
+        "fees_ever": str(fees_after),
     }
     epoch_rows = [
         {
@@ -99,16 +120,23 @@ def read_range(network: Network, archive: Archive, final: Finalised, previous: F
     if only is not None:
         lines = lines.filter(pl.col("asset") == only)
     not_paid = lines.filter(pl.col("status") != "accepted")
+    counters = sales.counters(before, after, only)
     return Range(
         epochs=epoch_rows,
-        asset_epochs=_hexed(_asset_epochs(lines, _growth(before, after, only), final.last)),
+        asset_epochs=_asset_epochs(_hexed(lines), _hexed(_growth(before, after, only)), counters, final.last),
+        offers=sales.offers(archive, contents, verdicts, only),
+        corrections=sales.corrections(archive, final),
         reasons=_hexed(lines.group_by("epoch", "asset", "reason", "status", "sentence").len("lines").sort("epoch", "asset", "reason")),
         refusals=_hexed(
             not_paid.select("epoch", "asset", "schema", "sequence", "start_unix_s", "end_unix_s", "status", "reason", "sentence")
         ),
         assets=_assets(snapshot, after),
         payees=_payees(snapshot),
-        accounts=_accounts(State.genesis() if whole else before, after),
+        debts=sales.debts(after),
+        accounts=_accounts(since, after),
+        settled_lanes=sales.lanes(since, after, snapshot),
+        lane_epochs=sales.lane_growth(before, after, snapshot, final.last),
+        lines=sales.lines(since, after),
     )
 
 
@@ -155,8 +183,8 @@ def _words(used: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _asset_epochs(lines: pl.DataFrame, growth: pl.DataFrame, last: int) -> pl.DataFrame:
-    """Counts by asset and epoch, with the range's rewards on its last epoch."""
+def _asset_epochs(lines: pl.DataFrame, growth: pl.DataFrame, counters: pl.DataFrame, last: int) -> pl.DataFrame:
+    """Counts by asset and epoch, with the range's rewards, fees and counters on its last epoch; also of an asset that only fell silent."""
     status = pl.col("status")
     counted = lines.group_by("asset", "epoch").agg(
         units=pl.col("accepted").sum(),
@@ -165,27 +193,30 @@ def _asset_epochs(lines: pl.DataFrame, growth: pl.DataFrame, last: int) -> pl.Da
         held=(status == "held").sum().cast(pl.Int64),
         refused=(status == "refused").sum().cast(pl.Int64),
     )
-    earned = growth.with_columns(epoch=pl.lit(last, pl.Int64))
+    concerned = counters.join(growth, on="asset", how="full", coalesce=True)
+    earned = concerned.with_columns(epoch=pl.lit(last, pl.Int64))
     joined = counted.join(earned, on=["asset", "epoch"], how="full", coalesce=True)
     zero = pl.when(pl.col("epoch") == last).then(pl.lit("0"))
     counts = ("units", "accepted", "instants", "held", "refused")
-    return joined.with_columns(pl.col(*counts).fill_null(0), rewards=pl.coalesce("rewards", zero)).sort("epoch", "asset")
+    money = (pl.coalesce(name, zero).alias(name) for name in ("rewards", "fees"))
+    return joined.with_columns(pl.col(*counts).fill_null(0), *money).sort("epoch", "asset")
 
 
 def _growth(before: State, after: State, only: bytes | None) -> pl.DataFrame:
-    """What each asset's running total of rewards grew by, as text; assets that earned nothing are absent."""
-    now = after.assets.select("asset", pl.col("rewards").cast(pl.Int128).alias("now"))
-    then = before.assets.select("asset", pl.col("rewards").cast(pl.Int128).alias("then"))
-    grown = now.join(then, on="asset", how="left").with_columns(grown=pl.col("now") - pl.col("then").fill_null(0))
-    chosen = grown if only is None else grown.filter(pl.col("asset") == only)
-    return chosen.filter(pl.col("grown") != 0).select("asset", rewards=pl.col("grown").cast(pl.String))
+    """What each asset's running totals of rewards and fees grew by, as text; assets that earned nothing are absent."""
+    money = ("rewards", "fees")
+    joined = after.assets.join(before.assets, on="asset", how="left", suffix="_then")
+    chosen = joined if only is None else joined.filter(pl.col("asset") == only)
+    grown = chosen.select("asset", *(_int(name) - _int(f"{name}_then").fill_null(0) for name in money))
+    return grown.filter(pl.any_horizontal(pl.col(*money) != 0)).with_columns(pl.col(*money).cast(pl.String))
 
 
 def _assets(snapshot: Snapshot, after: State) -> pl.DataFrame:
-    totals = after.assets.select("asset", "live", "units", pl.col("rewards", "fees").cast(pl.Int128))
-    waiting = after.escrow.group_by("asset").agg(waiting=pl.col("rewards").cast(pl.Int128).sum())
+    totals = after.assets.select("asset", "live", "units", "paid_epochs", pl.col("rewards", "fees").cast(pl.Int128))
+    waiting = after.escrow.group_by("asset").agg(waiting=_int("rewards").sum())
     joined = snapshot.assets.join(totals, on="asset", how="left").join(waiting, on="asset", how="left")
-    money = pl.col("rewards", "fees", "waiting").fill_null(0).cast(pl.String)
+    joined = joined.join(sales.of_assets(after), on="asset", how="left").join(sales.counted(after), on="asset", how="left")
+    money = pl.col("rewards", "fees", "waiting", "fees_waiting", "bills_waiting", "unsold", "billed").fill_null(0).cast(pl.String)
     return joined.select(
         _to_hex("asset").alias("id"),
         "kind",
@@ -193,8 +224,12 @@ def _assets(snapshot: Snapshot, after: State) -> pl.DataFrame:
         pl.col("cell").map_elements(lambda cell: f"{cell:x}", return_dtype=pl.String),
         "rated",
         pl.col("live").fill_null(False),
-        pl.col("units").fill_null(0),
+        pl.col("units", "paid_epochs", "payers").fill_null(0),
         money,
+        "price",
+        "per_units",
+        "valid_until_unix_s",
+        "counters",
     ).sort("id")
 
 
@@ -215,6 +250,10 @@ def _hexed(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(_to_hex("asset").alias("asset"))
 
 
+def _int(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Int128)
+
+
 def _to_hex(column: str) -> pl.Expr:
     return pl.lit("0x") + pl.col(column).bin.encode("hex")
 
@@ -224,41 +263,86 @@ class AssetFacts:
     """All that a statement tells of an asset."""
 
     asset: Row
-    """The asset with its totals ever, and its ``payees``."""
+    """The asset with its totals and ``counters`` ever, and its ``payees``."""
     totals: Row
     """``epochs`` in which something became of it, and its lines ever: accepted (instants among them), held, refused."""
     epochs: list[Row]
-    """Its epochs in order, perhaps only the newest."""
+    """Its epochs in order, each with its ``counters``; perhaps only the newest."""
     reasons: list[Row]
     """Its lines by epoch and reason, in those epochs."""
     refusals: list[Row]
     """Its lines that were held or refused, in those epochs."""
-    accounts: Mapping[str, str]
-    """Rewards ever by payee."""
+    offer: Row | None
+    """The newest offer that a Book lists."""
+    corrections: list[Row]
+    """Debts that began, in order."""
+    debts: list[Row]
+    """What of them is still to be kept back."""
+    payers: list[Row]
+    """Lanes with a line for it, those that paid most first; at most ``MOST_PAYERS``."""
+    sites: Mapping[str, Row]
+    """The sites among its payees: each one's ``owner`` and ``payees``."""
+    accounts: Mapping[str, Row]
+    """Rewards and fees ever of everyone who is paid."""
+
+
+def paid_accounts(asset: Row, sites: Mapping[str, Row]) -> list[str]:
+    """Accounts that share what an asset earns, itself or through a site."""
+    direct = [each["payee"] for each in asset["payees"]] or [asset["owner"]]
+    through = [payee for site in sites.values() for payee in [each["payee"] for each in site["payees"]] or [site["owner"]]]
+    return sorted({each for each in (*direct, *through) if each not in sites})
 
 
 def gather(asset: bytes, network: Network, archive: Archive, finals: Sequence[Finalised]) -> AssetFacts | None:
     """The facts of one asset from everything that is final; None if the last snapshot does not name it. Errors: as ``read_range``."""
-    name, rows, reasons, refusals = _hex(asset), [], [], []
+    name = _hex(asset)
+    kept: dict[str, list[Row]] = {key: [] for key in ("asset_epochs", "reasons", "refusals", "offers", "corrections")}
+    times: dict[int, Row] = {}
     read: Range | None = None
     for place, final in enumerate(finals):
         read = read_range(network, archive, final, finals[place - 1] if place else None, asset, place == len(finals) - 1)
-        times = {each["epoch"]: {key: each[key] for key in ("first", "last", "first_unix_s", "end_unix_s")} for each in read.epochs}
-        rows += [{**each, **times[each["epoch"]]} for each in read.asset_epochs.to_dicts()]
-        reasons += read.reasons.to_dicts()
-        refusals += read.refusals.to_dicts()
-    known = read.assets.filter(pl.col("id") == name).to_dicts() if read else []
+        times |= {each["epoch"]: {key: each[key] for key in ("first", "last", "first_unix_s", "end_unix_s")} for each in read.epochs}
+        for key, rows in kept.items():
+            rows += getattr(read, key).filter(pl.col("asset") == name).to_dicts()
+    known = _rows(read.assets, id=name) if read else []
     if read is None or not known:
         return None
-    lines = {key: sum(each[key] for each in rows) for key in ("accepted", "instants", "held", "refused")}
+    row = {**known[0], "counters": numbers(known[0]["counters"]), "payees": _only(_rows(read.payees, asset=name), "payee", "parts")}
+    sites = {
+        site: {"owner": _rows(read.assets, id=site)[0]["owner"], "payees": _only(_rows(read.payees, asset=site), "payee", "parts")}
+        for site in [each["payee"] for each in row["payees"] if len(each["payee"]) == len(name)]
+    }
+    epochs = [{**each, **times[each["epoch"]], "counters": numbers(each["counters"])} for each in kept["asset_epochs"]]
+    customers = dict(read.settled_lanes.select("lane", "customer").iter_rows())
+    payers = [{"lane": each["lane"], "customer": customers[each["lane"]], "money": each["money"]} for each in _rows(read.lines, asset=name)]
+    who = paid_accounts(row, sites)
     return AssetFacts(
-        asset={**known[0], "payees": read.payees.filter(pl.col("asset") == name).select("payee", "parts").to_dicts()},
-        totals={"epochs": len(rows), **lines},
-        epochs=rows,
-        reasons=reasons,
-        refusals=refusals,
-        accounts=dict(read.accounts.select("account", "rewards").iter_rows()),
+        asset=row,
+        totals={"epochs": len(epochs), **{key: sum(each[key] for each in epochs) for key in ("accepted", "instants", "held", "refused")}},
+        epochs=epochs,
+        reasons=kept["reasons"],
+        refusals=kept["refusals"],
+        offer=kept["offers"][-1] if kept["offers"] else None,
+        corrections=kept["corrections"],
+        debts=_rows(read.debts, asset=name),
+        payers=sorted(payers, key=lambda each: (-int(each["money"]), each["lane"]))[:MOST_PAYERS],
+        sites=sites,
+        accounts={each["account"]: each for each in read.accounts.to_dicts() if each["account"] in who},
     )
+
+
+def numbers(json: str | None) -> dict[str, int]:
+    """Counters as they stand in a table."""
+    return msgspec.json.decode(json, type=dict[str, int]) if json else {}
+
+
+def _rows(table: pl.DataFrame, **named: str) -> list[Row]:
+    """The table's rows with this value in this column."""
+    return table.filter(*(pl.col(column) == value for column, value in named.items())).to_dicts()
+
+
+def _only(rows: Sequence[Row], *names: str) -> list[Row]:
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def _hex(value: bytes) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from subak.archive.books import read_state
 from subak.archive.store import HttpArchive
@@ -15,6 +16,7 @@ from subak.chain.contracts import Sender
 from subak.chain.rpc import Rpc
 from subak.chain.settlement import Settlement as Chain
 from subak.chain.snapshot import Finalised, Follower
+from subak.cli.units import address, currencies, hex_bytes, table, tell
 from subak.core.nouns import Network, decode
 from subak.core.settlement.money import to_ints
 from subak.core.settlement.roots import payout_tree
@@ -35,14 +37,47 @@ def run_statement(asset: str, archive: str, rpc: str, json: bool) -> int:
     """What the owner of an asset wants to know."""
     from subak.explorer.statements import in_words, statement
 
-    told = statement(_bytes(asset, 32, "an asset id"), HttpArchive(archive), Rpc(rpc))
+    told = statement(hex_bytes(asset, 32, "the asset"), HttpArchive(archive), Rpc(rpc))
     typer.echo(msgspec.json.encode(told.as_dict()).decode() if json else in_words(told))
+    return 0
+
+
+def run_earnings(account: str, year: int, rates_file: Path | None, archive: str, rpc: str, as_csv: bool, json: bool) -> int:
+    """What an account earned in a year, for a tax return."""
+    from subak.explorer.earnings import VALUED, Rates, account_earnings
+
+    rates = Rates.read(rates_file) if rates_file is not None else None
+    columns = (TextColumn("reading final epochs"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=json or not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        found = account_earnings(
+            address(account), year, HttpArchive(archive), Rpc(rpc), lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    if as_csv:
+        typer.echo(found.as_csv(rates), nl=False)
+        return 0
+    told = found.as_dict(rates)
+    titles = ("date", "epochs", "asset", "what", "amount", "currency", *(("value",) if rates else ()))
+    rows = []
+    for row in told["earnings"]:
+        first, last = row["first_epoch"], row["last_epoch"]
+        asset = f"{row['asset'][:14]}…" if row["asset"] else "several"
+        worth = (row[VALUED[-1]],) if rates else ()
+        rows.append(
+            (row["date"], f"{first}" if first == last else f"{first}–{last}", asset, row["what"], row["amount"], row["currency"], *worth)
+        )
+    words = [table(titles, rows, frozenset({4, 6} if rates else {4}))] if rows else []
+    for what, total in told["totals"].items():
+        value = f", worth {total['value']}" if rates else ""
+        words.append(f"{what} of {year}: {total['amount']} {total['currency']}{value}")
+    tell(json, told, "\n".join(words))
     return 0
 
 
 def run_claim(account: str, archive: str, rpc: str, key: Path, json: bool) -> int:
     """Pay out what the last final root owes."""
-    who = _bytes(account, 20, "an account")
+    who = address(account)
     files, node = HttpArchive(archive), Rpc(rpc)
     network = read_network(files)
     chain = Chain(node, network.contracts, Sender(node, Account.load(key)))
@@ -57,17 +92,20 @@ def run_claim(account: str, archive: str, rpc: str, key: Path, json: bool) -> in
         return 1
     row = accounts.index(who)
     rewards, fees = to_ints(state.accounts["rewards"])[row], to_ints(state.accounts["fees"])[row]
-    taken = chain.taken(who)[0]
-    if taken < rewards:
-        chain.claim(who, rewards, fees, payout_tree(state).proof(row))
-    if json:
-        typer.echo(
-            msgspec.json.encode(
-                {"account": account, "total": str(rewards), "taken_before": str(taken), "paid": str(rewards - taken)}
-            ).decode()
-        )
-    else:
-        typer.echo(f"paid {rewards - taken} to {account}: {rewards} earned ever, {taken} taken before")
+    taken = chain.taken(who)
+    proof = payout_tree(state).proof(row)
+    if taken[0] < rewards:
+        chain.claim(who, rewards, fees, proof)
+    if taken[1] < fees:
+        chain.claim_fees(who, rewards, fees, proof)
+    written = currencies(node, network)
+    sums = (("rewards", rewards, taken[0], written.token), ("fees", fees, taken[1], written.payment))
+    told = {name: {"total": str(total), "taken_before": str(took), "paid": str(total - took)} for name, total, took, _ in sums}
+    words = []
+    for name, total, took, currency in sums:
+        now, ever, before = (currency.words(each) for each in (total - took, total, took))
+        words.append(f"paid {now} of {name} to {account}: {ever} earned ever, {before} taken before")
+    tell(json, {"account": account, **told}, "\n".join(words))
     return 0
 
 
@@ -107,13 +145,3 @@ def read_network(archive: HttpArchive) -> Network:
 def finals_of(network: Network, rpc: Rpc) -> list[Finalised]:
     """Ranges that are final on the chain."""
     return Follower(rpc, network.contracts, network.clock).finalised()
-
-
-def _bytes(text: str, length: int, what: str) -> bytes:
-    try:
-        raw = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        raw = b""
-    if len(raw) != length:
-        raise typer.BadParameter(f"{what} is 0x and {2 * length} hex digits, got {text!r}")
-    return raw

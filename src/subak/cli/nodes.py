@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from subak.cli.logs import log_to_stderr
 
 if TYPE_CHECKING:
     from subak.verifier.service import Service
 
 
-def run_verifier(network_file: Path, folder: Path, key: Path, address: str, port: int) -> None:
+class CannotHost(ValueError):
+    """A host that cannot begin as things are; the text says why and what to do."""
+
+
+def run_verifier(network_file: Path, folder: Path, key: Path, address: str, port: int, json: bool = False) -> None:
     """A verifier behind uvicorn."""
     from subak.chain.accounts import Account
     from subak.chain.network_file import load_network
     from subak.verifier.service import make_service
 
-    serve_verifier(make_service(load_network(network_file), folder, Account.load(key)), address, port)
+    serve_verifier(make_service(load_network(network_file), folder, Account.load(key)), address, port, json)
 
 
-def serve_verifier(service: Service, address: str, port: int) -> None:
+def serve_verifier(service: Service, address: str, port: int, json: bool = False) -> None:
     """Serve until stopped."""
     import uvicorn
 
-    _log_to_stderr()
+    log_to_stderr(json)
     uvicorn.run(
         service,
         host=address,
@@ -39,22 +44,39 @@ def serve_verifier(service: Service, address: str, port: int) -> None:
     )
 
 
-def run_host(network_file: Path, config: Path) -> None:
-    """A host and its devices."""
+def run_host(network_file: Path, config: Path, json: bool = False) -> None:
+    """A host and its devices. Errors: CannotHost for a host.toml that cannot be followed."""
+    import msgspec
+
     from subak.chain.network_file import load_network
     from subak.host import agent
     from subak.host.config import load
+    from subak.host.keys import KeyFileRefused
     from subak.host.outbox import Outbox
 
-    _log_to_stderr()
+    log_to_stderr(json)
     network = load_network(network_file)
 
     async def serve() -> None:
-        file, devices = load(config)
-        await agent.run(network, devices, Outbox(config.parent / file.outbox))
+        try:
+            file, devices = load(config)
+        except KeyFileRefused:
+            raise
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise CannotHost(str(error) if str(config) in str(error) else f"{config}: {error}") from None
+        await agent.run(network, devices, Outbox(config.parent / file.outbox), file.lending(config.parent))
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve())
+
+
+def run_explorer(rpc: str, archive: str, database: Path, address: str, port: int, json: bool = False) -> None:
+    """The pages."""
+    from subak.explorer.app import serve
+
+    if json:
+        log_to_stderr(json)
+    serve(rpc, archive, database, address, port)
 
 
 def run_devices(network_file: Path, homes: str) -> None:
@@ -65,7 +87,7 @@ def run_devices(network_file: Path, homes: str) -> None:
     from subak.lab.devices import HomeDevice, serve
     from subak.lab.town import DISHONEST
 
-    _log_to_stderr()
+    log_to_stderr()
     network = load_network(network_file)
     clock = NetworkClock(Rpc(network.nodes.rpc), network.speed)
     played = []
@@ -76,7 +98,10 @@ def run_devices(network_file: Path, homes: str) -> None:
         asyncio.run(serve(played, clock.now))
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("httpx", "httpcore", "pymodbus"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+def run_town_customer(network_file: Path, config: Path) -> None:
+    """A customer of the town."""
+    from subak.lab.customers import run
+
+    log_to_stderr()
+    with contextlib.suppress(KeyboardInterrupt):
+        run(network_file, config)

@@ -24,17 +24,17 @@ from subak.chain.rpc import Rpc
 from subak.chain.settlement import Settlement as Chain
 from subak.core.nouns import Network
 from subak.lab.epochs import EpochLine, epoch_lines
-from subak.lab.town import UNIT, Town, Wishes
+from subak.lab.town import DOLLAR, UNIT, Town, Wishes
 
 SHOWN_EPOCHS = 15
 LOOK_SECONDS = 0.25
 
 
-def run(folder: Path | None, homes: int, verifiers: int, speed: int, ports: int, epochs: int, json: bool) -> int:
+def run(folder: Path | None, homes: int, disks: int, verifiers: int, speed: int, ports: int, epochs: int, json: bool) -> int:
     """Bring the town up, show its epochs, take it down. Returns the exit code."""
     kept = folder is not None
     folder = folder or Path(tempfile.mkdtemp(prefix="subak-"))
-    town = Town(Wishes(folder.absolute(), homes, verifiers, speed, ports))
+    town = Town(Wishes(folder.absolute(), homes, disks, verifiers, speed, ports))
     view: _View = _JsonLines() if json else _LiveTable(town)
     with _stop_on_signal() as stopped:
         try:
@@ -115,6 +115,7 @@ class _JsonLines(_View):
                 "epoch": line.epoch,
                 "root": line.root,
                 "paid": str(line.paid),
+                "fees": str(line.fees),
                 "unallocated": str(line.unallocated),
                 "accepted": line.accepted,
                 "held": line.held,
@@ -179,7 +180,7 @@ class _LiveTable(_View):
 
     def _table(self) -> Table:
         table = Table(expand=False)
-        for title, side in (("epoch", "right"), ("root", "left"), ("paid", "right"), ("unallocated", "right")):
+        for title, side in (("epoch", "right"), ("root", "left"), ("rewards", "right"), ("fees", "right"), ("unallocated", "right")):
             table.add_column(title, justify=side)  # type: ignore[arg-type]
         for title in ("accepted", "held", "refused"):
             table.add_column(title, justify="right")
@@ -187,7 +188,8 @@ class _LiveTable(_View):
         for line in self._lines[-SHOWN_EPOCHS:]:
             why = ", ".join(f"{count} {name}" for name, count in line.not_paid.items())
             paid = f"{line.paid // UNIT:,}.{line.paid % UNIT // 10**14:04}"
-            row = (line.epoch, line.root[2:14] + "…", paid, line.unallocated, line.accepted, line.held, line.refused, why)
+            fees = f"{line.fees // DOLLAR:,}.{line.fees % DOLLAR // 10**2:04}"
+            row = (line.epoch, line.root[2:14] + "…", paid, fees, line.unallocated, line.accepted, line.held, line.refused, why)
             table.add_row(*(str(each) for each in row))
         return table
 

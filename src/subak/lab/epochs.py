@@ -20,14 +20,16 @@ PATIENCE_LOOKS = 120
 
 @dataclass(frozen=True)
 class EpochLine:
-    """One final epoch. Money is in the token's smallest unit; of a range of several epochs the last one carries it."""
+    """One final epoch. Rewards are in the token's smallest unit; of a range of several epochs the last one carries it."""
 
     epoch: int
     """Its number."""
     root: str
     """Payout root of the range that it became final with, 0x hex."""
     paid: int
-    """Growth of all accounts' totals."""
+    """Growth of all accounts' totals of rewards."""
+    fees: int
+    """Growth of all accounts' totals of fees, in the payment asset's smallest unit."""
     minted: int
     """What was minted for it."""
     unallocated: int
@@ -64,7 +66,7 @@ def epoch_lines(network: Network, rpc: Rpc, chain: Chain, skip: int = 0) -> Iter
         except (ArchiveError, RpcError, RpcUnreachable):
             yield None
             continue
-        yield from _lines(found)
+        yield from _lines(found, finals[ranges].fees - (finals[ranges - 1].fees if ranges else 0))
         looks, ranges = 0, ranges + 1
 
 
@@ -78,7 +80,7 @@ def _read(network: Network, archives: Sequence[Archive], final: Finalised, previ
     return read_range(network, archives[-1], final, previous, only=None, whole=True)
 
 
-def _lines(found: Range) -> Iterator[EpochLine]:
+def _lines(found: Range, fees: int) -> Iterator[EpochLine]:
     for row in found.epochs:
         by_reason = found.reasons.filter(pl.col("epoch") == row["epoch"]).group_by("reason", "status").agg(pl.col("lines").sum())
         reasons = {name: int(lines) for name, _, lines in sorted(by_reason.iter_rows())}
@@ -87,6 +89,7 @@ def _lines(found: Range) -> Iterator[EpochLine]:
             epoch=row["epoch"],
             root=row["root"],
             paid=int(row["paid"] or 0),
+            fees=fees if row is found.epochs[-1] else 0,
             minted=int(row["minted"] or 0),
             unallocated=int(row["unallocated"] or 0),
             accepted=row["accepted"],
@@ -98,5 +101,7 @@ def _lines(found: Range) -> Iterator[EpochLine]:
 
 
 def _all_paid(found: Range, chain: Chain) -> bool:
-    owed = {bytes.fromhex(account[2:]): int(rewards) for account, rewards in found.accounts.select("account", "rewards").iter_rows()}
-    return all(took >= rewards for took, rewards in zip(chain.taken_many(list(owed)), owed.values(), strict=True))
+    table = found.accounts.select("account", "rewards", "fees")
+    owed = {bytes.fromhex(account[2:]): (int(rewards), int(fees)) for account, rewards, fees in table.iter_rows()}
+    taken = chain.taken_many(list(owed))
+    return all(took[0] >= due[0] and took[1] >= due[1] for took, due in zip(taken, owed.values(), strict=True))

@@ -1,4 +1,4 @@
-"""A whole network on this machine: chain, verifiers, recorded homes as devices, hosts, explorer.
+"""A whole network on this machine: chain, verifiers, recorded homes and disks as devices, hosts, customers, explorer.
 
 Everything runs as it would apart: each in its own process with its own keys, talking over loopback. A folder holds it all, so that it can
 be stopped and resumed.
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -23,15 +24,18 @@ import tomli_w
 from subak.archive.store import FolderArchive, content_hash
 from subak.archive.tables import write_limit_table
 from subak.chain.accounts import Account
+from subak.chain.attestations import Attestations
 from subak.chain.contracts import Contract, Sender
-from subak.chain.deploy import Genesis, Plan, SchedulePlan, StakePlan, TokenPlan, deploy
+from subak.chain.deploy import Genesis, Plan, SalesPlan, SchedulePlan, StakePlan, TokenPlan, deploy
 from subak.chain.local import CHAIN_ID, LocalChain, die_with_parent
 from subak.chain.network_file import load_network, write_network
 from subak.chain.rpc import Rpc
 from subak.chain.snapshot import Follower
-from subak.core.canon.ids import ED25519, asset_id
+from subak.core.canon.ids import ED25519, P256, asset_id
 from subak.core.canon.json import encode
-from subak.core.nouns import Address, Attestation, Bootstrap, Clock, Hash, KindPolicy, Network, Nodes, Policy
+from subak.core.nouns import Bootstrap, Clock, Hash, KindPolicy, Network, Nodes, Policy
+from subak.core.settlement.money import INSTALLED
+from subak.customer.reading import ZONE_RESOLUTION
 from subak.host.keys import DeviceKey, load_or_create
 from subak.kinds.energy.rules.schemas import PARAMETERS
 from subak.kinds.registry import installed, rules_hash
@@ -46,6 +50,18 @@ BOND = 1000 * UNIT
 BUDGET_PER_EPOCH = 1000 * UNIT
 GAS_WEI = 10**24
 START_SECONDS = 30.0
+DOLLAR = 10**6
+"""Smallest units of the test stablecoin."""
+KWH_PRICE = DOLLAR * 12 // 100
+"""What homes ask for 1,000 Wh."""
+STORAGE_PRICE, STORAGE_UNITS = 1_000, 1_024
+"""What disks ask for so many KiB-hours; dear, so that a small file costs something in a day."""
+DISK_MIB = 64
+LEND = 10 * DOLLAR
+TASKS_PER_DAY = 48
+"""A tenth of what the kind asks by default, so that a laptop's folder stays small."""
+CUSTOMERS = ("neighbour", "archive")
+"""The first buys energy, the second energy and storage."""
 
 
 class TownError(RuntimeError):
@@ -60,6 +76,8 @@ class Wishes:
     """Where everything is kept and resumed from."""
     homes: int = 10
     """How many of the ten recorded homes take part."""
+    disks: int = 5
+    """How many disks keep customers' files; none without two."""
     verifiers: int = 3
     """How many verifiers."""
     speed: int = HOUR_S
@@ -115,11 +133,13 @@ class Town:
         self.wishes = wishes
         self.folder = wishes.folder
         self.recording = june_2017()
-        if not 1 <= wishes.homes <= len(self.recording.homes) or not 1 <= wishes.verifiers <= 16 or not 1 <= wishes.speed <= 86_400:
+        wrong = not 1 <= wishes.verifiers <= 16 or not 1 <= wishes.speed <= 86_400 or not 0 <= wishes.disks <= 20
+        if wrong or not 1 <= wishes.homes <= len(self.recording.homes):
             raise TownError(
-                f"{wishes.homes} homes, {wishes.verifiers} verifiers, speed {wishes.speed}: 1 to {len(self.recording.homes)} homes, "
-                "1 to 16 verifiers and a speed of 1 to 86400 are possible"
+                f"{wishes.homes} homes, {wishes.disks} disks, {wishes.verifiers} verifiers, speed {wishes.speed}: possible are 1 to "
+                f"{len(self.recording.homes)} homes, up to 20 disks, 1 to 16 verifiers and a speed of 1 to 86400"
             )
+        self.disks = range(1, wishes.disks + 1)
         self.children: list[Child] = []
         self.chain: LocalChain | None = None
         self.network: Network | None = None
@@ -130,9 +150,9 @@ class Town:
         """Bring everything up; returns when every part answers and the clock runs. ``say`` hears about progress."""
         fresh = not (self.folder / "network.toml").exists()
         homes = self.recording.homes[: self.wishes.homes]
-        ports = _ports(self.wishes.ports, 2 + self.wishes.verifiers + len(homes))
-        rpc_port, explorer_port = ports[0], ports[1]
-        verifier_ports, device_ports = ports[2 : 2 + self.wishes.verifiers], ports[2 + self.wishes.verifiers :]
+        counts = (2, self.wishes.verifiers, len(homes), len(self.disks))
+        ports = iter(_ports(self.wishes.ports, sum(counts)))
+        (rpc_port, explorer_port), verifier_ports, device_ports, disk_ports = ([*islice(ports, count)] for count in counts)
         nodes = Nodes(
             rpc=f"http://127.0.0.1:{rpc_port}",
             verifiers=tuple(f"http://127.0.0.1:{port}" for port in verifier_ports),
@@ -143,7 +163,7 @@ class Town:
         self.chain.start()
         rpc = Rpc(nodes.rpc)
         if fresh:
-            say("deploying contracts, bonding verifiers, registering homes")
+            say("deploying contracts, bonding verifiers, registering homes and disks")
             network = self._found(rpc, nodes, homes)
         else:
             known = load_network(self.folder / "network.toml")
@@ -157,15 +177,18 @@ class Town:
             self.finals_before = len(Follower(rpc, network.contracts, network.clock).finalised())
         for number in range(self.wishes.verifiers):
             self._archive(number).put("network.json", encode(network), replace=True)
-        self._write_host_file(homes, device_ports)
+        self._write_home_file(homes, device_ports)
+        self._write_disk_file(disk_ports)
+        self._write_customer_files(homes)
         self.network = network
 
-        say("starting verifiers, devices, hosts and the explorer")
+        say("starting verifiers, devices, hosts, customers and the explorer")
         self._spawn(verifier_ports, explorer_port, homes, device_ports)
         self._await("the devices", lambda: all(_listens(port) for port in device_ports))
         self._await("the verifiers", lambda: all(_answers(f"{verifier}/v1/status") for verifier in nodes.verifiers))
         self._await("the explorer", lambda: _answers(f"{nodes.explorer}/healthz"))
-        self._await("the hosts", lambda: _entries(nodes.verifiers[0]) >= len(homes))
+        self._await("the disks", lambda: all(_listens(port) for port in disk_ports))
+        self._await("the hosts", lambda: _entries(nodes.verifiers[0]) >= len(homes) + len(self.disks))
         self._write_pids()
         self.chain.run_from(self.recording.first_unix_s - HOUR_S // 4)
         return network
@@ -211,13 +234,15 @@ class Town:
         founder, issuer = self._account("founder"), self._account("issuer")
         owners = {home: self._account(f"owner-{home:02}") for home in homes}
         devices = {home: self._device(home) for home in homes}
+        disks = {disk: (self._account(f"disk-owner-{disk:02}"), self._disk(disk)) for disk in self.disks}
+        customers = [self._customer(name) for name in CUSTOMERS]
         bonders = [self._account(f"verifier-{number}.owner") for number in range(self.wishes.verifiers)]
         signers = [self._account(f"verifier-{number}.signer") for number in range(self.wishes.verifiers)]
-        for account in (founder, *bonders, *signers):
+        for account in (founder, issuer, *bonders, *signers, *customers):
             self.chain.fund(account.address, GAS_WEI)
 
         assets = {home: asset_id(ED25519, devices[home].public, owners[home].address) for home in homes}
-        policy = self._policy(issuer.address, list(assets.values()))
+        policy = self._policy()
         plan = Plan(
             name="Subak on a laptop",
             chain_id=CHAIN_ID,
@@ -242,6 +267,8 @@ class Town:
             ),
             pools={"energy": 10_000},
             stake=StakePlan(minimum=BOND, unbonding_seconds=35 * 24 * HOUR_S),
+            sales=SalesPlan(allocation={"0x" + customer.address.hex(): 10_000 * DOLLAR for customer in customers}),
+            issuers={INSTALLED: ["0x" + issuer.address.hex()]},
             timelock_seconds=2 * 24 * HOUR_S,
             genesis=Genesis(policy=Hash(policy)),
             nodes=nodes,
@@ -259,14 +286,20 @@ class Town:
             (owners[home].address, ED25519, devices[home].public, b"energy".ljust(32, b"\0"), CELL, self.recording.rated_w(home))
             for home in homes
         ]
+        registrations += [
+            (owner.address, key.curve, key.public, b"storage".ljust(32, b"\0"), CELL, DISK_MIB * 1024) for owner, key in disks.values()
+        ]
         Sender(rpc, founder).send(Contract("Assets", contracts.assets, rpc), "registerMany", registrations)
+        attestations = Attestations(rpc, contracts, Sender(rpc, issuer))
+        for asset in assets.values():
+            attestations.attest(asset, INSTALLED, self.recording.end_unix_s + 365 * 24 * HOUR_S)
         write_network(self.folder / "network.toml", network, plan)
         return network
 
-    def _policy(self, issuer: Address, assets: Sequence[bytes]) -> bytes:
+    def _policy(self) -> bytes:
         """Write the genesis policy and its tables into every verifier's archive; returns its hash."""
         sky = pl.read_parquet(CLEAR_SKY)
-        rules = installed()["energy"].rules
+        energy, storage = (installed()[name].rules for name in ("energy", "storage"))
         policy = b""
         for number in range(self.wishes.verifiers):
             archive = self._archive(number)
@@ -276,18 +309,11 @@ class Town:
                 late_epochs=7,
                 kinds={
                     "energy": KindPolicy(
-                        version=rules.version,
-                        rules_hash=Hash(rules_hash(rules)),
-                        parameters=dict(PARAMETERS),
-                        tables={"clear_sky": Hash(table)},
-                    )
-                },
-                bootstrap=Bootstrap(
-                    escrow_epochs=0,
-                    attestations=tuple(
-                        Attestation(issuer, Hash(asset), self.recording.end_unix_s + 365 * 24 * HOUR_S) for asset in sorted(assets)
+                        energy.version, Hash(rules_hash(energy)), PARAMETERS | {ZONE_RESOLUTION: 5}, {"clear_sky": Hash(table)}
                     ),
-                ),
+                    "storage": KindPolicy(storage.version, Hash(rules_hash(storage)), {"tasks_per_day": TASKS_PER_DAY}, {}),
+                },
+                bootstrap=Bootstrap(escrow_epochs=0),
             )
             raw = encode(document)
             policy = content_hash(raw)
@@ -306,16 +332,21 @@ class Town:
         played = ",".join(f"{home}:{port}" for home, port in zip(homes, device_ports, strict=True))
         command = [*subak, "lab", "devices", "--network", network_file, "--homes", played]
         self.children.append(Child("devices", command, logs / "devices.log"))
-        command = [*subak, "host", "--network", network_file, "--config", str(self.folder / "hosts" / "host.toml")]
-        self.children.append(Child("hosts", command, logs / "hosts.log"))
+        for name, wanted in (("homes", homes), ("disks", self.disks)):
+            if wanted:
+                command = [*subak, "host", "--network", network_file, "--config", str(self.folder / name / "host.toml")]
+                self.children.append(Child(name, command, logs / f"{name}.log"))
+        for name in CUSTOMERS:
+            command = [*subak, "lab", "customer", "--network", network_file, "--config", str(self._customer_folder(name) / "customer.toml")]
+            self.children.append(Child(name, command, logs / f"{name}.log"))
         command = [*subak, "explorer", "--rpc", self.network.nodes.rpc, "--archive", f"{self.network.nodes.verifiers[0]}/archive"]
         command += ["--database", str(self.folder / "explorer.sqlite"), "--port", str(explorer_port)]
         self.children.append(Child("explorer", command, logs / "explorer.log"))
         for child in self.children:
             child.start()
 
-    def _write_host_file(self, homes: Sequence[int], device_ports: Sequence[int]) -> None:
-        folder = self.folder / "hosts"
+    def _write_home_file(self, homes: Sequence[int], device_ports: Sequence[int]) -> None:
+        folder = self.folder / "homes"
         folder.mkdir(parents=True, exist_ok=True)
         devices = []
         for home, port in zip(homes, device_ports, strict=True):
@@ -328,9 +359,50 @@ class Town:
                     "key": os.path.relpath(self._key(f"device-{home:02}"), folder),
                     "interval_seconds": HOUR_S,
                     "source": {"address": "127.0.0.1", "port": port, "unit": 1},
+                    "price": {"money": KWH_PRICE, "per_units": 1_000, "capacity": self.recording.rated_w(home)},
                 }
             )
         (folder / "host.toml").write_text(tomli_w.dumps({"outbox": "outbox.sqlite", "devices": devices}))
+
+    def _write_disk_file(self, ports: Sequence[int]) -> None:
+        folder = self.folder / "disks"
+        folder.mkdir(parents=True, exist_ok=True)
+        devices = []
+        for disk, port in zip(self.disks, ports, strict=True):
+            owner, key = self._account(f"disk-owner-{disk:02}").address, self._disk(disk)
+            devices.append(
+                {
+                    "asset": "0x" + asset_id(key.curve, key.public, owner).hex(),
+                    "owner": "0x" + owner.hex(),
+                    "kind": "storage",
+                    "key": os.path.relpath(self._key(f"disk-{disk:02}"), folder),
+                    "source": {
+                        "path": str(folder / f"disk-{disk:02}"),
+                        "size": f"{DISK_MIB}MiB",
+                        "listen": f"127.0.0.1:{port}",
+                        "endpoint": f"http://127.0.0.1:{port}",
+                        "price": STORAGE_PRICE,
+                        "per_units": STORAGE_UNITS,
+                    },
+                }
+            )
+        (folder / "host.toml").write_text(tomli_w.dumps({"outbox": "outbox.sqlite", "lend": LEND, "devices": devices}))
+
+    def _write_customer_files(self, homes: Sequence[int]) -> None:
+        """The neighbour buys half of what the first three homes feed in, the archive a quarter of the first's; and keeps a file."""
+        assets = ["0x" + asset_id(ED25519, self._device(home).public, self._account(f"owner-{home:02}").address).hex() for home in homes]
+        verifiers = load_network(self.folder / "network.toml").nodes.verifiers
+        for place, (name, homes_bought, permille) in enumerate(zip(CUSTOMERS, (3, 1), (500, 250), strict=True)):
+            document: dict[str, object] = {
+                "clerk": verifiers[place % len(verifiers)],
+                "limit": 200 * DOLLAR,
+                "budget": 5_000 * DOLLAR,
+                "cell": f"{CELL:x}",
+                "energy": [{"asset": asset, "permille": permille} for asset in assets[:homes_bought]],
+            }
+            if place and len(self.disks) > 1:
+                document["storage"] = {"folder": "storage"}
+            (self._customer_folder(name) / "customer.toml").write_text(tomli_w.dumps(document))
 
     def _await(self, what: str, there: Callable[[], bool]) -> None:
         until = time.monotonic() + START_SECONDS
@@ -351,6 +423,18 @@ class Town:
 
     def _device(self, home: int) -> DeviceKey:
         return load_or_create(self._key(f"device-{home:02}"))
+
+    def _disk(self, disk: int) -> DeviceKey:
+        """Every second disk signs with P-256, as phones and secure elements do."""
+        return load_or_create(self._key(f"disk-{disk:02}"), P256 if disk % 2 == 0 else ED25519)
+
+    def _customer_folder(self, name: str) -> Path:
+        folder = self.folder / "customers" / name
+        (folder / "wallet").mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def _customer(self, name: str) -> Account:
+        return Account.load_or_create(self._customer_folder(name) / "wallet" / "account.key")
 
 
 def _answers(address: str) -> bool:

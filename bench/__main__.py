@@ -44,8 +44,14 @@ TARGETS = {
     "settle_million_seconds": Target("settle", 20, least=False),
     "settle_million_gib": Target("settle", 3, least=False),
     "merkle_vs_openzeppelin": Target("merkle", 100, least=True),
+    "voucher_sign_vs_coincurve": Target("vouchers", 0.8, least=True),
+    "voucher_verify_vs_coincurve": Target("vouchers", 0.8, least=True),
+    "million_lines_seconds": Target("lines", 10, least=False),
+    "store_put_vs_parts": Target("store", 0.4, least=True),
+    "store_get_vs_parts": Target("store", 0.4, least=True),
     "claim_gas_first": Target("gas", 110_000, least=False),
     "claim_gas_repeat": Target("gas", 76_000, least=False),
+    "redeem_gas_each_of_50": Target("gas", 19_500, least=False),
 }
 MODULES = tuple(dict.fromkeys(target.module for target in TARGETS.values()))
 

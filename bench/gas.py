@@ -15,6 +15,9 @@ Beside them stands the least that such a transaction can cost, in gas of the Can
     + 4,200                                   the token asks for two delegates, since it has votes
     + 1,756 + 1,381                           the logs Transfer and RewardsClaimed
     + 20 x 42 + 48 + 36                       a hash for each step of the proof, two for the leaf
+
+``redeem_gas_each_of_50`` is a whole ``redeemMany`` of fifty vouchers, divided by fifty. Each is of another customer's lane that was
+redeemed before, the clerk countersigned them together, and customers pay in a stablecoin.
 """
 
 from __future__ import annotations
@@ -30,13 +33,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subak.chain.accounts import Account
+from subak.chain.channels import Channels, LaneFact, Redemption
 from subak.chain.contracts import Sender
-from subak.chain.deploy import Genesis, Plan, SchedulePlan, StakePlan, TokenPlan, contract, deploy
+from subak.chain.deploy import Genesis, Plan, SalesPlan, SchedulePlan, StakePlan, TokenPlan, contract, deploy
 from subak.chain.local import CHAIN_ID, LocalChain
 from subak.chain.rpc import Rpc
 from subak.chain.settlement import Settlement
 from subak.core.canon.merkle import Tree, pack_words, standard_leaf_hashes
 from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
+from subak.core.canon.vouchers import countersigned_digest, struct_digest, struct_hash
 from subak.core.nouns.document import Hash
 from subak.core.nouns.network import Clock, Contracts
 
@@ -44,6 +49,9 @@ ACCOUNTS = 1_000_000
 DEPTH = 20
 CLAIMS = 12
 TOGETHER = 64
+VOUCHERS = 50
+LANE_LIMIT = 10**7
+"""Payment units, ten dollars."""
 UNIT = 10**18
 MOST_PER_EPOCH = 200 * UNIT
 """An account earns up to this in an epoch."""
@@ -71,7 +79,8 @@ class Payouts:
 
 
 def run() -> dict[str, float]:
-    """Measures, prints and returns ``claim_gas_first`` and ``claim_gas_repeat``, the dearest claims, and what lies beside them."""
+    """Measures, prints and returns ``claim_gas_first`` and ``claim_gas_repeat``, the dearest claims, what lies beside them, and
+    ``redeem_gas_each_of_50``."""
     started = time.perf_counter()
     first, second = _payouts()
     deep = [row for row in range(4 * CLAIMS) if len(first.tree.proof(row)) == len(second.tree.proof(row)) == DEPTH][:CLAIMS]
@@ -79,6 +88,9 @@ def run() -> dict[str, float]:
     print(f"  two trees of {ACCOUNTS:,} accounts in {time.perf_counter() - started:.0f} s")
     with tempfile.TemporaryDirectory(prefix="subak-bench-") as folder, LocalChain(Path(folder), _free_port(), GENESIS_UNIX_S, 1) as chain:
         town = _Town(chain)
+        street = _Street(chain, town)
+        street.redeem(0)
+        redeem = street.redeem(1)
         town.finish(0, first)
         firsts, floors_first = town.claims(first, deep)
         many_first = town.claim_together(first, together)
@@ -89,7 +101,9 @@ def run() -> dict[str, float]:
         least = max(floors)
         print(f"  {words:7} {min(gas):,} to {max(gas):,} gas in {len(gas)} claims; bound {least:,}, {max(gas) / least:.3f} times that")
     print(f"  {TOGETHER} accounts at random places of the tree in one claimMany: {many_first:,.0f} gas each, {many_repeat:,.0f} again")
+    print(f"  {VOUCHERS} vouchers of as many customers in one redeemMany, not the first: {redeem:,.0f} gas each")
     return {
+        "redeem_gas_each_of_50": redeem,
         "claim_gas_first": max(firsts),
         "claim_gas_repeat": max(repeats),
         "claim_gas_first_lower_bound": max(floors_first),
@@ -124,17 +138,20 @@ class _Town:
             schedule=SchedulePlan(epochs_per_period=10, budget_per_epoch=(BUDGET,), burst=2 * BUDGET, refill_per_second=BUDGET),
             pools={"energy": 10_000},
             stake=StakePlan(minimum=BOND, unbonding_seconds=35 * DAY_S),
+            sales=SalesPlan(allocation={"0x" + founder.address.hex(): VOUCHERS * LANE_LIMIT}),
             timelock_seconds=2 * DAY_S,
             genesis=Genesis(policy=Hash(b"\x01" * 32)),
         )
-        self._contracts: Contracts = deploy(self._rpc, founder, self._plan)
-        token, stake = (contract(self._rpc, self._contracts, name) for name in ("Token", "Stake"))
+        self.founder = founder
+        self.clerk = verifiers[0]
+        self.contracts: Contracts = deploy(self._rpc, founder, self._plan)
+        token, stake = (contract(self._rpc, self.contracts, name) for name in ("Token", "Stake"))
         self._verifiers = {each.address: each for each in verifiers}
         for each in verifiers:
             sender = Sender(self._rpc, each)
             sender.send(token, "approve", stake.address, BOND)
             sender.send(stake, "join", each.address, BOND)
-        self._settlement = Settlement(self._rpc, self._contracts, Sender(self._rpc, founder))
+        self._settlement = Settlement(self._rpc, self.contracts, Sender(self._rpc, founder))
 
     def finish(self, epoch: int, payouts: Payouts) -> None:
         """Open the epoch, propose its payouts with every signature, and make them final."""
@@ -143,7 +160,7 @@ class _Town:
         lead = self._settlement.lead(epoch + view.current_attempt)
         assert lead is not None
         book = Hash(bytes([epoch + 1]) * 32)
-        by_lead = Settlement(self._rpc, self._contracts, Sender(self._rpc, self._verifiers[lead]))
+        by_lead = Settlement(self._rpc, self.contracts, Sender(self._rpc, self._verifiers[lead]))
         by_lead.open(epoch, epoch, view.current_attempt, [book], view.block.number)
         message = EpochRoot(
             first=epoch,
@@ -161,7 +178,7 @@ class _Town:
             book_hashes=(book,),
             policy_hashes=(self._plan.genesis.policy,),
         )
-        digest = epoch_root_digest(message, CHAIN_ID, self._contracts.settlement)
+        digest = epoch_root_digest(message, CHAIN_ID, self.contracts.settlement)
         self._settlement.propose(message, [(address, each.sign_digest(digest)) for address, each in self._verifiers.items()])
         pending = self._settlement.view().pending
         assert pending is not None
@@ -187,6 +204,39 @@ class _Town:
     def _go_to(self, unix_s: int) -> None:
         self._chain.run_from(unix_s)
         self._chain.freeze()
+
+
+class _Street:
+    """Fifty customers, each with one lane; one clerk countersigns for all."""
+
+    def __init__(self, chain: LocalChain, town: _Town) -> None:
+        rpc = Rpc(chain.url)
+        self._clerk = town.clerk
+        self._channels = Channels(rpc, town.contracts, Sender(rpc, town.founder))
+        self._lanes: list[tuple[LaneFact, Account]] = []
+        for _ in range(VOUCHERS):
+            customer, session = Account.random(), Account.random()
+            chain.fund(customer.address, 10**18)
+            self._channels.deposit(customer.address, LANE_LIMIT)
+            theirs = Channels(rpc, town.contracts, Sender(rpc, customer))
+            self._lanes.append((theirs.open_lane(session.address, self._clerk.address, LANE_LIMIT, GENESIS_UNIX_S + 5 * DAY_S), session))
+
+    def redeem(self, round_: int) -> float:
+        """Redeem a new voucher of every lane in one transaction: gas for each of them."""
+        dice = np.random.default_rng(round_)
+        batch, hashes = [], []
+        for lane, session in self._lanes:
+            total, lines = int(LANE_LIMIT // 2 * round_ + dice.integers(1, LANE_LIMIT // 2)), dice.bytes(32)
+            hashes.append(struct_hash(lane.id, round_ + 1, total, lines))
+            signature = session.sign_digest(self._digest(hashes[-1]))
+            batch.append(Redemption(lane, round_ + 1, total, lines, signature))
+        countersigned = self._clerk.sign_digest(countersigned_digest(hashes, CHAIN_ID, self._channels.contract.address))
+        receipt = self._channels.redeem_many(batch, countersigned)
+        assert all(self._channels.lane_state(each.lane.id)[0] == each.total for each in batch)
+        return receipt.gas_used / VOUCHERS
+
+    def _digest(self, hashed: bytes) -> bytes:
+        return struct_digest(hashed, CHAIN_ID, self._channels.contract.address)
 
 
 def _payouts() -> tuple[Payouts, Payouts]:

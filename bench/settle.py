@@ -16,17 +16,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from subak.archive import FolderArchive, read_segment, read_tables, write_limit_table, write_segment, write_tables
-from subak.archive.books import read_contents, read_limit_tables, read_policy, read_state, write_state
+from subak.archive.books import assemble_lines, read_contents, read_limit_tables, read_policy, read_state, write_state
 from subak.core.canon import ed25519
 from subak.core.canon.columns import binary_series
 from subak.core.canon.entry import Columns, cut, rebuild
@@ -34,8 +34,6 @@ from subak.core.canon.ids import ED25519, signer_id
 from subak.core.canon.json import encode, hash_json
 from subak.core.canon.segment import valid
 from subak.core.nouns import (
-    Address,
-    Attestation,
     Book,
     Bootstrap,
     Contents,
@@ -47,10 +45,9 @@ from subak.core.nouns import (
     SnapshotRef,
     State,
 )
-from subak.core.nouns.snapshot import PAYEES
-from subak.core.nouns.state import ESCROW, POOLS
+from subak.core.nouns.snapshot import LANES, PAYEES
 from subak.core.settlement import epoch_root
-from subak.core.settlement.money import from_ints
+from subak.core.settlement.money import INSTALLED, from_ints
 from subak.kinds.registry import installed, rules_hash
 
 ASSETS = 1_000_000
@@ -72,6 +69,8 @@ SETTLE = import_module("subak.core.settlement.settle")
 PARTS = {
     "list_entries": "list",
     "judge": "judge",
+    "sell": "price + split",
+    "keep_back": "price + split",
     "price": "price + split",
     "vest": "price + split",
     "split": "price + split",
@@ -125,10 +124,9 @@ def _settle(folder: str, book_hash: str, state_root: str) -> dict[str, Any]:
 
     for name, part in PARTS.items():
         setattr(SETTLE, name, timed(part, getattr(SETTLE, name)))
-    policy = _policy_of(archive, bytes.fromhex(book_hash))
     started, cpu_started = time.perf_counter(), time.process_time()
     before = timed("read", read_state)(archive, bytes.fromhex(state_root))
-    book = timed("read", _load_verified)(archive, bytes.fromhex(book_hash), policy)
+    book = timed("read", _load_verified)(archive, bytes.fromhex(book_hash))
     with ThreadPoolExecutor(2) as threads:
         settled = timed("other", SETTLE.settle)(book, before, {"energy": ENERGY}, threads.map)
     message = timed("EpochRoot", epoch_root)([settled], [book], bytes(32), bytes.fromhex(state_root), 0)
@@ -148,21 +146,10 @@ def _settle(folder: str, book_hash: str, state_root: str) -> dict[str, Any]:
     }
 
 
-def _policy_of(archive: FolderArchive, book_hash: bytes) -> Policy:
-    """The policy with an attestation for every asset; a node holds it from epoch to epoch, so it is not timed.
-
-    Its JSON leaves them out here: a million are 157 MB of it, and take as long to decode as half the settlement.
-    """
-    contents = read_contents(archive, book_hash)
-    assets = read_tables(archive, "snapshot", contents.snapshot.hash)["assets"]["asset"].to_list()
-    issuer = Address(bytes(20))
-    attestations = tuple(Attestation(issuer, Hash(asset), 1 << 40) for asset in assets)
-    return msgspec.structs.replace(read_policy(archive, contents.policy), bootstrap=Bootstrap(0, attestations))
-
-
-def _load_verified(archive: FolderArchive, book_hash: bytes, policy: Policy) -> Book:
+def _load_verified(archive: FolderArchive, book_hash: bytes) -> Book:
     """As ``archive.books.load_book``, the signatures taken for good."""
     contents = read_contents(archive, book_hash)
+    policy = read_policy(archive, contents.policy)
     frames, listed = [], 0
     for ref in contents.segments:
         frame = read_segment(archive, ref, READING, NETWORK)
@@ -175,6 +162,7 @@ def _load_verified(archive: FolderArchive, book_hash: bytes, policy: Policy) -> 
         tables=read_limit_tables(archive, policy),
         snapshot=Snapshot(**read_tables(archive, "snapshot", contents.snapshot.hash)),
         entries={READING.name: pl.concat(frames)},
+        lines=assemble_lines([]),
     )
 
 
@@ -208,10 +196,20 @@ def _write(folder: str, count: int) -> list[str]:
                 "owner": binary_series("owner", accounts),
                 "cell": cells,
                 "rated": np.full(count, 5000, np.int64),
+                "possessed": np.zeros(count, np.bool_),
             }
         ),
         payees=pl.DataFrame(schema=PAYEES),
         pools=pl.DataFrame({"pool": ["energy"], "budget": from_ints([BUDGET])}),
+        lanes=pl.DataFrame(schema=LANES),
+        attestations=pl.DataFrame(
+            {
+                "topic": pl.Series([INSTALLED]).new_from_index(0, count),
+                "subject": binary_series("subject", ids),
+                "issuer": binary_series("issuer", np.zeros((count, 20), np.uint8)),
+                "expires_unix_s": np.full(count, 1 << 40),
+            }
+        ),
     )
     policy = _policy(archive)
     archive.put(f"policy/{hash_json(policy).hex()}.json", encode(policy))
@@ -226,6 +224,9 @@ def _write(folder: str, count: int) -> list[str]:
         snapshot=SnapshotRef(1, NETWORK, Hash(write_tables(archive, "snapshot", snapshot.tables))),
         segments=tuple(_write_segments(archive, dice, ids, keys, seeds, counters)),
         heads=(),
+        lines=(),
+        previous=NETWORK,
+        beacon=NETWORK,
     )
     archive.put(f"book/{hash_json(contents).hex()}.json", encode(contents))
     return [hash_json(contents).hex(), write_state(archive, _state(dice, snapshot, accounts, marks)).hex()]
@@ -246,7 +247,7 @@ def _policy(archive: FolderArchive) -> Policy:
         version=1,
         late_epochs=7,
         kinds={"energy": KindPolicy(ENERGY.version, Hash(rules_hash(ENERGY)), {}, {"clear_sky": Hash(write_limit_table(archive, sky))})},
-        bootstrap=Bootstrap(0, ()),
+        bootstrap=Bootstrap(0),
     )
 
 
@@ -302,7 +303,8 @@ def _state(dice: np.random.Generator, snapshot: Snapshot, accounts: NDArray[np.u
     carried: dict[str, Any] = {column.name: np.full(count, column.start) for column in ENERGY.carried}
     carried |= {"mark_unix_s": np.full(count, FIRST_UNIX_S), **{f"mark_{name}": mark for name, mark in marks.items()}}
     asset = snapshot.assets["asset"]
-    return State(
+    return replace(
+        State.genesis(),
         assets=pl.DataFrame(
             {
                 "asset": asset,
@@ -314,8 +316,6 @@ def _state(dice: np.random.Generator, snapshot: Snapshot, accounts: NDArray[np.u
             }
         ),
         accounts=pl.DataFrame({"account": binary_series("account", accounts), "rewards": from_ints(had), "fees": zero}).sort("account"),
-        escrow=pl.DataFrame(schema=ESCROW),
-        pools=pl.DataFrame(schema=POOLS),
         totals=pl.DataFrame({"rewards": from_ints([sum(had)]), "fees": from_ints([0])}),
         carried={"energy": pl.DataFrame({"asset": asset, **{name: carried[name] for name in sorted(carried)}})},
     )

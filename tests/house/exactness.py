@@ -18,7 +18,7 @@ _FLOAT_BY_DEFAULT = {"zeros": 1, "ones": 1, "empty": 1, "eye": 3, "identity": 1,
 """NumPy makers that give floats unless told otherwise: the place of their dtype."""
 _PLAIN = {"__future__", "collections", "dataclasses", "enum", "functools", "itertools", "operator", "typing", "numpy", "subak.core"}
 ALLOWED_IMPORTS = {
-    "rules": frozenset(_PLAIN),
+    "rules": frozenset(_PLAIN | {"hashlib"}),
     "core": frozenset(_PLAIN | {"cryptography", "hashlib", "msgspec", "nacl", "polars", "sha3", "struct"}),
 }
 """All that core and a kind's rules may import, beside modules of the same rules."""

@@ -76,7 +76,7 @@ def test_a_planted_float_is_found(planted: str) -> None:
         ("x = open('f')", "core"),
         ("__import__('time')", "core"),
         ("import polars as pl", "rules"),
-        ("import hashlib", "rules"),
+        ("import msgspec", "rules"),
         ("from subak.kinds.energy.policy import build_clear_sky", "rules"),
         ("from ..wire import sunspec", "rules"),
     ],

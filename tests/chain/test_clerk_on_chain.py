@@ -18,7 +18,8 @@ from subak.chain.contracts import ChainRefused, Sender
 from subak.chain.deploy import SalesPlan, deploy
 from subak.chain.local import LocalChain
 from subak.chain.rpc import Rpc
-from subak.core.canon.vouchers import Line, Voucher, lines_hash, voucher_digest, voucher_struct_hash
+from subak.chain.snapshot import Follower, fold
+from subak.core.canon.vouchers import Line, Voucher, countersigned_digest, lines_hash, voucher_digest, voucher_struct_hash
 from subak.verifier.clerk import Clerk, Countersigned, Refused
 from subak.verifier.lines import Lines
 
@@ -186,3 +187,28 @@ def test_F57_a_clerk_that_countersigns_two_vouchers_of_one_number_loses_the_stak
     # Once for each lane: the same proof again takes nothing more.
     with pytest.raises(ChainRefused):
         anyone.slash_clerk(lane, made[0], made[1])
+
+
+def test_F57_a_number_that_no_column_holds_stops_nobody_and_its_money_is_not_lost(shop: Shop, tmp_path: Path) -> None:
+    """Customer and clerk redeem the largest number there is: every verifier reads it when it makes its head."""
+    lane = shop.open(10_000)
+    chain_id, channels = shop.town.plan.chain_id, shop.town.contracts.channels
+    lines = (Line(ASSETS[0], 300),)
+    voucher = Voucher(bytes(lane.id), 2**64 - 1, 300, lines)
+    listed = countersigned_digest([voucher_struct_hash(voucher)], chain_id, channels)
+    session = SESSION.sign_digest(voucher_digest(voucher, chain_id, channels))
+    anyone = Channels(shop.town.rpc, shop.town.contracts, shop.town.founder)
+    anyone.redeem_many([Redemption(lane, voucher.seq, 300, lines_hash(lines), session)], CLERK.sign_digest(listed))
+
+    follower = Follower(shop.town.rpc, shop.town.contracts, shop.town.plan.clock)
+    redeemed = {bytes(lane.id): follower.redeemed()[lane.id]}
+    kept = Lines(tmp_path / "lines.db", shop.clerk)
+    assert len(kept.table(redeemed, {})) == 0
+    fact = shop.facts()[bytes(lane.id)]
+    refused = kept.hand_in(voucher.seq, lines, fact)
+    assert refused is not None
+    assert refused.reason == "not_redeemed"
+    assert kept.hand_in(fact.seq, lines, fact) is None
+    assert kept.table(redeemed, {}).rows() == [(bytes(lane.id), 2**63 - 1, ASSETS[0], 300)]
+    lanes = fold(follower.events(), shop.town.plan.clock, 0).lanes
+    assert lanes.filter(pl.col("lane") == bytes(lane.id))["seq"].to_list() == [2**63 - 1]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from subak.chain.contracts import Contract, Event, Sender
 from subak.chain.deploy import contract
 from subak.chain.rpc import Receipt, Rpc
+from subak.chain.snapshot import MOST_COLUMN
 from subak.core.canon.keccak import keccak256
 from subak.core.canon.vouchers import Voucher, voucher_struct_hash
 from subak.core.nouns.document import Address, Hash, Signature
@@ -123,7 +124,11 @@ def fold_lanes(events: Iterable[Event]) -> dict[bytes, LaneFact]:
             case "Redeemed":
                 lane = lanes[values["lane"]]
                 lanes[lane.id] = replace(
-                    lane, redeemed=values["total"], seq=values["seq"], lines=Hash(values["lines"]), net=lane.net + values["net"]
+                    lane,
+                    redeemed=values["total"],
+                    seq=min(values["seq"], MOST_COLUMN),
+                    lines=Hash(values["lines"]),
+                    net=lane.net + values["net"],
                 )
     return lanes
 

@@ -168,7 +168,7 @@ class Follower:
     def redeemed(self) -> dict[bytes, tuple[int, int, bytes]]:
         """Lane to sequence, total and hash of the lines of the voucher that was redeemed last."""
         told = [event.values for event in self.events() if event.name == "Redeemed"]
-        return {values["lane"]: (values["seq"], values["total"], values["lines"]) for values in told}
+        return {values["lane"]: (min(values["seq"], MOST_COLUMN), values["total"], values["lines"]) for values in told}
 
     def beacon(self, epoch: int) -> tuple[Hash, Hash]:
         """What the tasks of an epoch are drawn from: the Book of the epoch before as it was opened first, and the hash of the block after

@@ -21,19 +21,26 @@ DEPLOYABLE = {
     "Stake": "Stake.sol",
     "Assets": "Assets.sol",
     "Settlement": "Settlement.sol",
+    "Challenges": "Challenges.sol",
     "Channels": "Channels.sol",
     "TestDollar": "TestDollar.sol",
-    "TimelockController": "TimelockController.sol",
+    "Timelock": "Timelock.sol",
+    "SubakGovernor": "SubakGovernor.sol",
+    "Treasury": "Treasury.sol",
+    "Guardian": "Guardian.sol",
     "Attestations": "Attestations.sol",
     "AssetShares": "AssetShares.sol",
     "SharesFactory": "SharesFactory.sol",
+    "AllowList": "AllowList.sol",
+    "Vault": "Vault.sol",
+    "MirrorAssets": "MirrorAssets.sol",
 }
 
 
 def compile_sources() -> None:
     """Always from scratch and without the tests, so that the compiler's input is the same for everyone."""
     options = ["--force", "--skip", "test", "--out", OUT, "--cache-path", "contracts/cache/deployable"]
-    done = subprocess.run([FORGE, "build", *options], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run([FORGE, "build", "contracts/src", *options], capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode != 0:
         raise SystemExit(f"forge build failed\n{done.stdout}{done.stderr}")
 

@@ -78,8 +78,6 @@ def typed_data_vectors() -> None:
     root: dict[str, Any] = {
         "first": 7,
         "last": 8,
-        "attempt": 1,
-        "round": 2,
         **{name: digest(name) for name in ("prevRoot", "root", "prevStateRoot", "stateRoot", "assetRoot", "verdictsHash")},
         "rewards": 123456789012345678901234567890,
         "fees": 2**128 - 1,
@@ -92,7 +90,10 @@ def typed_data_vectors() -> None:
         {
             "domain": domain,
             "message": root | {"rewards": str(root["rewards"]), "fees": str(root["fees"])},
-            "digest": typed_data.epoch_root_digest(message, CHAIN_ID, SETTLEMENT_CONTRACT),
+            "result": typed_data.result_hash(message),
+            "attempt": 3,
+            "round": 1,
+            "digest": typed_data.vote_digest(message.first, 3, 1, typed_data.result_hash(message), CHAIN_ID, SETTLEMENT_CONTRACT),
         },
     )
     network = ids.network_id(CHAIN_ID, ASSETS_CONTRACT)

@@ -10,6 +10,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Epochs} from "./Epochs.sol";
+import {Succession} from "./Succession.sol";
 import {IBonds} from "./interfaces/IBonds.sol";
 import {IRevenue} from "./interfaces/IRevenue.sol";
 import {Token} from "./Token.sol";
@@ -20,12 +21,13 @@ import {Token} from "./Token.sol";
 /// redeems it with both signatures. A share of what is redeemed is burned or goes to the treasury, the rest to the settlement.
 /// Whatever a closed lane did not spend is the customer's, with or without verifiers.
 /// A clerk that countersigns vouchers that contradict each other loses the stake that stands behind the lane.
-contract Channels is EIP712, IRevenue {
+contract Channels is EIP712, IRevenue, Succession {
     using SafeERC20 for IERC20;
 
     /// @param payment what customers pay in; it moves exactly what it is asked to. If it is `token`, the share is burned
     /// @param token the network's token, in which clerks' stakes are
-    /// @param settlement gets what is redeemed for hosts
+    /// @param settlement gets what is redeemed for hosts, until another one takes over
+    /// @param replaceSeconds how long the announcement of another one waits; longer than lanes take to close
     /// @param bonds the clerks' stakes
     /// @param assets says who owns a harmed asset
     /// @param treasury gets the share if it is not burned
@@ -44,6 +46,7 @@ contract Channels is EIP712, IRevenue {
         uint64 genesis;
         uint32 epochSeconds;
         uint64 closeDelaySeconds;
+        uint64 replaceSeconds;
         uint16 shareBps;
         uint128 stakeUnits;
         uint128 paymentUnits;
@@ -102,7 +105,8 @@ contract Channels is EIP712, IRevenue {
         uint128 paymentUnits;
     }
 
-    /// @dev One slot that every redemption touches. `newShareBps` acts from the epoch `shareFrom`, `shareBps` until then.
+    /// @dev One slot that every redemption touches. `redeemed` is for the settlement of now; `newShareBps` acts from the epoch `shareFrom`,
+    /// `shareBps` until then.
     struct Flow {
         uint128 redeemed;
         uint32 shareFrom;
@@ -155,7 +159,6 @@ contract Channels is EIP712, IRevenue {
 
     IERC20 public immutable PAYMENT;
     Token public immutable TOKEN;
-    address public immutable SETTLEMENT;
     IBonds public immutable BONDS;
     IERC721 public immutable ASSETS;
 
@@ -185,6 +188,9 @@ contract Channels is EIP712, IRevenue {
     mapping(bytes32 lane => mapping(bytes32 asset => uint256)) public compensated;
 
     Flow private _flow;
+
+    /// @dev What was redeemed for settlements that are not served now.
+    mapping(address settlement => uint128) private _redeemedFor;
     Ratio[] private _ratios;
 
     event Configured(address payment, bool burns, uint64 closeDelaySeconds);
@@ -236,14 +242,13 @@ contract Channels is EIP712, IRevenue {
     error Channels_NothingOwed(bytes32 lane, bytes32 asset);
     error Channels_NotBurnable(uint256 time, uint256 burnableAt);
 
-    constructor(Config memory c) EIP712("Subak Channels", "1") {
+    constructor(Config memory c) EIP712("Subak Channels", "1") Succession(c.settlement, c.replaceSeconds) {
         uint256 shortest = 2 * uint256(c.epochSeconds);
         if (c.closeDelaySeconds <= shortest) revert Channels_CloseDelayTooShort(c.closeDelaySeconds, shortest);
         bool burns = address(c.payment) == address(c.token);
         if (!burns && c.treasury == address(0)) revert Channels_NoTreasury();
         PAYMENT = c.payment;
         TOKEN = c.token;
-        SETTLEMENT = c.settlement;
         BONDS = c.bonds;
         ASSETS = c.assets;
         AUTHORITY = c.authority;
@@ -337,7 +342,7 @@ contract Channels is EIP712, IRevenue {
         _requireClerk(b.hashes, clerkR, clerkVs, b.clerk);
         if (b.growth == 0) return;
         _flow.redeemed += uint128(b.net);
-        PAYMENT.safeTransfer(SETTLEMENT, b.net);
+        PAYMENT.safeTransfer(_current, b.net);
         if (BURNS) TOKEN.burn(b.growth - b.net);
         else PAYMENT.safeTransfer(TREASURY, b.growth - b.net);
     }
@@ -412,9 +417,14 @@ contract Channels is EIP712, IRevenue {
         _setRatio(stakeUnits, paymentUnits);
     }
 
+    /// @notice Whom hosts' money goes to now.
+    function settlement() external view returns (address) {
+        return _current;
+    }
+
     /// @inheritdoc IRevenue
-    function redeemed() external view returns (uint128) {
-        return _flow.redeemed;
+    function redeemed(address settlement_) external view returns (uint128) {
+        return settlement_ == _current ? _flow.redeemed : _redeemedFor[settlement_];
     }
 
     /// @notice The share that acts now, in basis points.
@@ -436,6 +446,15 @@ contract Channels is EIP712, IRevenue {
             calldatacopy(words, lane, 192)
             id := keccak256(words, 192)
         }
+    }
+
+    function _authority() internal view override returns (address) {
+        return AUTHORITY;
+    }
+
+    function _leaving(address before, address next) internal override {
+        _redeemedFor[before] = _flow.redeemed;
+        _flow.redeemed = _redeemedFor[next];
     }
 
     function _setShare(uint32 fromEpoch, uint16 before, uint16 bps) private {

@@ -3,14 +3,16 @@ pragma solidity ^0.8.28;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {Epochs} from "./Epochs.sol";
+import {Succession} from "./Succession.sol";
 import {IBudget} from "./interfaces/IBudget.sol";
+import {IPausable} from "./interfaces/IPausable.sol";
 import {Token} from "./Token.sol";
 
 /// @title How much may be minted, for which epochs, and how fast.
 /// @notice Three bounds hold for every mint: the schedule's budget for its epochs, a breaker that refills with time, and the
 /// token's cap. What an epoch leaves of its budget is gone once a later range is minted.
 /// Pool weights are facts for the settlement off chain: this contract only bounds how far they move.
-contract Minter is IBudget {
+contract Minter is IBudget, IPausable, Succession {
     /// @param genesis unix time in seconds at which epoch 0 begins
     /// @param epochsPerPeriod length of a period of constant budget
     /// @param budgetPerEpoch token units that an epoch of each period may mint; 0 after the last period
@@ -37,22 +39,42 @@ contract Minter is IBudget {
     /// @notice The most pools there can be.
     uint256 public constant MAX_POOLS = 16;
 
+    /// @notice How long a pause lasts.
+    uint256 public constant PAUSE_SECONDS = 7 days;
+
+    /// @notice How long after a pause begins there is no other.
+    uint256 public constant PAUSE_EVERY_SECONDS = 30 days;
+
     Token public immutable TOKEN;
-    address public immutable SETTLEMENT;
     address public immutable AUTHORITY;
+
+    /// @notice The only account that may pause; address(0) for nobody.
+    address public immutable GUARDIAN;
     uint64 public immutable GENESIS;
     uint32 public immutable EPOCH_SECONDS;
     uint32 public immutable EPOCHS_PER_PERIOD;
+
+    /// @notice How many periods the schedule has; nothing is minted for epochs after the last one.
+    uint256 public immutable PERIODS;
     uint128 public immutable BURST;
     uint128 public immutable REFILL_PER_SECOND;
+
+    /// @dev What the cap left when this contract was deployed.
+    uint256 private immutable _LEFT_AT_FIRST;
 
     /// @notice The first epoch that nothing was minted for yet; every earlier one is closed.
     uint64 public nextEpoch;
 
+    /// @notice Token units minted, ever.
+    uint128 public minted;
+
     /// @notice The epoch from which the newest pool weights act.
     uint32 public weightsFrom;
 
-    uint128[] private _budgetPerEpoch;
+    /// @notice Unix time in seconds until which nothing is minted. What waits can be minted afterwards.
+    uint64 public pausedUntil;
+
+    mapping(uint256 period => uint128) private _budgetPerEpoch;
     bytes32[] private _pools;
     uint16[] private _weightsBps;
     uint128 private _level;
@@ -60,12 +82,16 @@ contract Minter is IBudget {
 
     event ScheduleSet(uint64 genesis, uint32 epochSeconds, uint32 epochsPerPeriod, uint128[] budgetPerEpoch);
     event WeightsSet(uint32 fromEpoch, bytes32[] pools, uint16[] weightsBps);
+    event Paused(uint64 until);
     event Minted(uint32 first, uint32 last, uint256 amount);
 
     error Minter_EmptyClock(uint32 epochSeconds, uint32 epochsPerPeriod);
     error Minter_BurstTooSmall(uint256 burst, uint256 largestBudget);
     error Minter_RefillTooSlow(uint256 refillPerEpoch, uint256 largestBudget);
     error Minter_NotSettlement(address sender, address settlement);
+    error Minter_NotGuardian(address sender, address guardian);
+    error Minter_PausedTooOften(uint256 time, uint256 earliest);
+    error Minter_Paused(uint256 time, uint64 until);
     error Minter_NotAuthority(address sender, address authority);
     error Minter_RangeBackwards(uint32 first, uint32 last);
     error Minter_AlreadyMinted(uint32 first, uint64 nextEpoch);
@@ -77,24 +103,29 @@ contract Minter is IBudget {
     error Minter_WeightsSum(uint256 sumBps, uint256 wantedBps);
     error Minter_StepTooLarge(bytes32 pool, uint256 fromBps, uint256 toBps, uint256 stepBps);
 
-    /// @param settlement the only account that may mint, and to which it is minted
-    /// @param authority the only account that may move the pool weights
+    /// @param settlement_ the only account that may mint, and to which it is minted, until another one takes over
+    /// @param authority the only account that may move the pool weights and announce another settlement
+    /// @param guardian may pause minting for a while
+    /// @param replaceSeconds how long such an announcement waits
     /// @param pools names of the pools; `weightsBps` their shares of every epoch's budget, from epoch 0
     constructor(
         Token token,
-        address settlement,
+        address settlement_,
         address authority,
+        address guardian,
+        uint64 replaceSeconds,
         Schedule memory schedule,
         Breaker memory breaker,
         bytes32[] memory pools,
         uint16[] memory weightsBps
-    ) {
+    ) Succession(settlement_, replaceSeconds) {
         if (schedule.epochSeconds == 0 || schedule.epochsPerPeriod == 0) {
             revert Minter_EmptyClock(schedule.epochSeconds, schedule.epochsPerPeriod);
         }
         uint256 largest = 0;
         for (uint256 i = 0; i < schedule.budgetPerEpoch.length; ++i) {
             largest = Math.max(largest, schedule.budgetPerEpoch[i]);
+            _budgetPerEpoch[i] = schedule.budgetPerEpoch[i];
         }
         uint256 refillPerEpoch = uint256(breaker.refillPerSecond) * schedule.epochSeconds;
         if (breaker.burst < largest) revert Minter_BurstTooSmall(breaker.burst, largest);
@@ -102,22 +133,28 @@ contract Minter is IBudget {
         _requireWhole(pools, weightsBps);
 
         TOKEN = token;
-        SETTLEMENT = settlement;
         AUTHORITY = authority;
+        GUARDIAN = guardian;
         GENESIS = schedule.genesis;
         EPOCH_SECONDS = schedule.epochSeconds;
         EPOCHS_PER_PERIOD = schedule.epochsPerPeriod;
+        _LEFT_AT_FIRST = token.CAP() - token.totalSupply();
         BURST = breaker.burst;
         REFILL_PER_SECOND = breaker.refillPerSecond;
-        _budgetPerEpoch = schedule.budgetPerEpoch;
+        PERIODS = schedule.budgetPerEpoch.length;
         emit ScheduleSet(schedule.genesis, schedule.epochSeconds, schedule.epochsPerPeriod, schedule.budgetPerEpoch);
         _store(0, pools, weightsBps);
     }
 
     /// @notice The schedule's token units for the epochs `first` to `last`, both included.
     function scheduled(uint32 first, uint32 last) public view returns (uint256 sum) {
+        uint256 period = first / EPOCHS_PER_PERIOD;
+        // Nearly every range lies in one period.
+        if (first <= last && period == last / EPOCHS_PER_PERIOD) {
+            return (uint256(last - first) + 1) * _budgetPerEpoch[period];
+        }
         uint256 end = uint256(last) + 1;
-        for (uint256 period = first / EPOCHS_PER_PERIOD; period < _budgetPerEpoch.length; ++period) {
+        for (; period < PERIODS; ++period) {
             uint256 from = Math.max(first, period * EPOCHS_PER_PERIOD);
             uint256 to = Math.min(end, (period + 1) * EPOCHS_PER_PERIOD);
             if (to <= from) break;
@@ -130,7 +167,11 @@ contract Minter is IBudget {
     /// that are closed. So a promise made here waits for the breaker at most, and never for ever.
     function budget(uint32 first, uint32 last) public view returns (uint256 down) {
         if (first < nextEpoch) return 0;
-        return Math.min(Math.min(scheduled(first, last), BURST), TOKEN.CAP() - TOKEN.totalSupply());
+        down = Math.min(scheduled(first, last), BURST);
+        // The supply only grows by what is minted here, so the token is asked only when that comes near its cap.
+        if (down > _LEFT_AT_FIRST - Math.min(minted, _LEFT_AT_FIRST)) {
+            down = Math.min(down, TOKEN.CAP() - TOKEN.totalSupply());
+        }
     }
 
     /// @notice The token units that the breaker lets through now.
@@ -140,22 +181,39 @@ contract Minter is IBudget {
     }
 
     /// @inheritdoc IBudget
-    /// @dev Nothing happens for an amount of 0: neither are the epochs closed nor does the breaker notice.
+    /// @dev For an amount of 0 nothing happens: neither are the epochs closed nor does the breaker notice.
     function mint(uint32 first, uint32 last, uint256 amount) external {
-        if (msg.sender != SETTLEMENT) revert Minter_NotSettlement(msg.sender, SETTLEMENT);
+        if (msg.sender != _current) revert Minter_NotSettlement(msg.sender, _current);
         if (first > last) revert Minter_RangeBackwards(first, last);
         if (first < nextEpoch) revert Minter_AlreadyMinted(first, nextEpoch);
         if (amount == 0) return;
+        if (block.timestamp < pausedUntil) revert Minter_Paused(block.timestamp, pausedUntil);
         uint256 most = budget(first, last);
         if (amount > most) revert Minter_AboveBudget(amount, most);
         uint256 left = room();
         if (amount > left) revert Minter_BreakerOpen(amount, left);
 
         nextEpoch = uint64(last) + 1;
+        minted += uint128(amount);
         _level = uint128(BURST - left + amount);
         _levelAt = uint64(block.timestamp);
         emit Minted(first, last, amount);
         TOKEN.mint(msg.sender, amount);
+    }
+
+    /// @inheritdoc IPausable
+    /// @dev Of minting, for PAUSE_SECONDS, at most once in PAUSE_EVERY_SECONDS.
+    function pause() external {
+        if (msg.sender != GUARDIAN) revert Minter_NotGuardian(msg.sender, GUARDIAN);
+        uint256 earliest = pausedUntil == 0 ? 0 : pausedUntil - PAUSE_SECONDS + PAUSE_EVERY_SECONDS;
+        if (block.timestamp < earliest) revert Minter_PausedTooOften(block.timestamp, earliest);
+        pausedUntil = uint64(block.timestamp + PAUSE_SECONDS);
+        emit Paused(pausedUntil);
+    }
+
+    /// @inheritdoc IBudget
+    function settlement() external view returns (address) {
+        return _current;
     }
 
     /// @notice Replaces the pool weights from `fromEpoch` on. One change an epoch, none for an epoch that has begun, and no
@@ -180,6 +238,10 @@ contract Minter is IBudget {
     /// @notice The newest pool weights, in basis points; they act from epoch `weightsFrom`.
     function weights() external view returns (bytes32[] memory pools, uint16[] memory weightsBps) {
         return (_pools, _weightsBps);
+    }
+
+    function _authority() internal view override returns (address) {
+        return AUTHORITY;
     }
 
     function _store(uint32 fromEpoch, bytes32[] memory pools, uint16[] memory weightsBps) private {

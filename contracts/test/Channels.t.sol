@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IERC721Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Channels} from "../src/Channels.sol";
+import {Succession} from "../src/Succession.sol";
 import {Coin} from "./support/Coin.sol";
 import {FeeCoin} from "./support/FeeCoin.sol";
 import {Market} from "./support/Market.sol";
@@ -27,7 +28,7 @@ contract ChannelsTest is Market {
         emit Channels.RatioSet(3, 1);
         Channels fresh = new Channels(config());
         vm.assertEq(fresh.shareBps(), SHARE_BPS);
-        vm.assertEq(fresh.redeemed(), 0);
+        vm.assertEq(fresh.redeemed(address(settlement)), 0);
         (uint128 stakeUnits, uint128 paymentUnits) = fresh.ratio();
         vm.assertEq(stakeUnits, 3);
         vm.assertEq(paymentUnits, 1);
@@ -321,14 +322,48 @@ contract ChannelsTest is Market {
         redeems(v);
         vm.assertEq(coin.balanceOf(address(settlement)), 95);
         vm.assertEq(coin.balanceOf(TREASURY), 6, "5 % of 101, rounded up");
-        vm.assertEq(channels.redeemed(), 95);
+        vm.assertEq(channels.redeemed(address(settlement)), 95);
         v = voucher(l, 8, 201);
         vm.expectEmit(address(channels));
         emit Channels.Redeemed(idOf(l), 8, 201, v.lines, 95);
         redeems(v);
-        vm.assertEq(channels.redeemed(), 190);
+        vm.assertEq(channels.redeemed(address(settlement)), 190);
         vm.assertEq(spent(l), 201);
         vm.assertEq(coin.balanceOf(address(channels)), 1_000 - 201);
+    }
+
+    function test_D51_replacedSettlementKeepsWhatItGot() public {
+        funds(CUSTOMER, 10_000);
+        redeems(voucher(lane(1_000), 7, 100));
+        vm.prank(AUTHORITY);
+        channels.announce(address(0x5E2));
+        vm.warp(block.timestamp + REPLACE);
+        channels.replace();
+        vm.assertEq(channels.settlement(), address(0x5E2));
+        vm.assertEq(channels.redeemed(address(settlement)), 95);
+        vm.assertEq(channels.redeemed(address(0x5E2)), 0);
+        redeems(voucher(lane(500), 1, 200));
+        vm.assertEq(channels.redeemed(address(settlement)), 95);
+        vm.assertEq(channels.redeemed(address(0x5E2)), 190);
+        vm.assertEq(coin.balanceOf(address(settlement)), 95);
+        vm.assertEq(coin.balanceOf(address(0x5E2)), 190);
+        // And back again: its count goes on.
+        vm.prank(AUTHORITY);
+        channels.announce(address(settlement));
+        vm.warp(block.timestamp + REPLACE);
+        channels.replace();
+        redeems(voucher(lane(300), 1, 100));
+        vm.assertEq(channels.redeemed(address(settlement)), 190);
+        vm.assertEq(channels.redeemed(address(0x5E2)), 190);
+    }
+
+    function test_D51_onlyTheAuthorityAnnounces() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(Succession.Succession_NotAuthority.selector, address(this), AUTHORITY)
+        );
+        channels.announce(address(this));
+        vm.expectRevert(Succession.Succession_NobodyAnnounced.selector);
+        channels.replace();
     }
 
     function test_F57_replayAndOlderVouchersArePassedOver() public {
@@ -535,7 +570,7 @@ contract ChannelsTest is Market {
         vm.assertEq(spent(vs[0].lane) + spent(vs[3].lane), 100);
         vm.assertEq(spent(vs[1].lane), 50);
         vm.assertEq(spent(vs[2].lane), 0);
-        vm.assertEq(channels.redeemed(), 3 * 47);
+        vm.assertEq(channels.redeemed(address(settlement)), 3 * 47);
     }
 
     function test_F63_oneWhoIsEveryParty() public {
@@ -605,7 +640,7 @@ contract ChannelsTest is Market {
             batchOf(listOf(voucher(l, 1, 10)), keys[0]), abi.encodeWithSelector(Coin.Coin_Frozen.selector, TREASURY)
         );
         vm.assertEq(spent(l), 0);
-        vm.assertEq(channels.redeemed(), 0);
+        vm.assertEq(channels.redeemed(address(settlement)), 0);
         vm.warp(closesAt(l));
         channels.closeLane(l);
         vm.prank(CUSTOMER);
@@ -669,8 +704,8 @@ contract ChannelsTest is Market {
         uint256 share = coin.balanceOf(TREASURY);
         vm.assertLe(uint256(total) * bps, share * 10_000);
         vm.assertLe(share * 10_000, uint256(total) * bps + 9_999);
-        vm.assertEq(share + channels.redeemed(), total);
-        vm.assertEq(coin.balanceOf(address(settlement)), channels.redeemed());
+        vm.assertEq(share + channels.redeemed(address(settlement)), total);
+        vm.assertEq(coin.balanceOf(address(settlement)), channels.redeemed(address(settlement)));
     }
 
     /// @dev A voucher in small steps pays the network no less than in one.
@@ -683,7 +718,7 @@ contract ChannelsTest is Market {
             redeems(voucher(l, i, total));
         }
         vm.assertLe((uint256(total) * SHARE_BPS + 9_999) / 10_000, coin.balanceOf(TREASURY));
-        vm.assertEq(coin.balanceOf(TREASURY) + channels.redeemed(), total);
+        vm.assertEq(coin.balanceOf(TREASURY) + channels.redeemed(address(settlement)), total);
     }
 
     /// @dev Two session keys, ten hosts, any vouchers in any order, the first lane revoked in the middle and closed.
@@ -1098,7 +1133,7 @@ contract OwnTokenTest is Market {
         uint256 supply = token.totalSupply();
         redeems(voucher(lane(1_000), 1, 1_000));
         vm.assertEq(token.totalSupply(), supply - 1_000);
-        vm.assertEq(channels.redeemed(), 0);
+        vm.assertEq(channels.redeemed(address(settlement)), 0);
         vm.assertEq(token.balanceOf(address(settlement)), 0);
     }
 

@@ -1,28 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
-import {Channels} from "../src/Channels.sol";
-import {Settlement} from "../src/Settlement.sol";
+import {Timelock} from "../src/Timelock.sol";
 import {TestDollar} from "../src/local/TestDollar.sol";
-import {Network} from "./support/Network.sol";
+import {Governed} from "./support/Governed.sol";
 
-contract DeploymentTest is Network {
+contract DeploymentTest is Governed {
     address internal constant FOUNDER = address(0xF0);
-    uint256 internal constant DELAY = 2 days;
 
-    TimelockController internal timelock;
-    Settlement internal governed;
-
-    function setUp() public override {
-        super.setUp();
-        address[] memory proposers = new address[](1);
-        proposers[0] = FOUNDER;
-        timelock = new TimelockController(DELAY, proposers, new address[](1), address(0));
-        governed = new Settlement(
-            token, IERC20(address(coin)), minter, stake, channels, address(timelock), clock(), STATE, POLICY
-        );
+    /// @dev Everyone who could have been given something: whoever deployed, a founder, members, verifiers, the guardian and its keyholder.
+    function everybody() internal view returns (address[8] memory) {
+        return [address(this), FOUNDER, ALICE, owners[0], vm.addr(keys[0]), KEYHOLDER, address(guard), address(0)];
     }
 
     function test_J88_nobodyHoldsARole() public view {
@@ -30,55 +18,101 @@ contract DeploymentTest is Network {
             bytes32(0), timelock.PROPOSER_ROLE(), timelock.EXECUTOR_ROLE(), timelock.CANCELLER_ROLE()
         ];
         for (uint256 i = 0; i < 4; ++i) {
-            vm.assertFalse(timelock.hasRole(roles[i], address(this)));
-            vm.assertTrue(timelock.hasRole(roles[i], FOUNDER) == (i == 1 || i == 3));
+            for (uint256 j = 0; j < 8; ++j) {
+                // Execution is open to anyone: that is what the role of address 0 means.
+                bool open = i == 2 && everybody()[j] == address(0);
+                vm.assertTrue(timelock.hasRole(roles[i], everybody()[j]) == open);
+            }
+            vm.assertTrue(timelock.hasRole(roles[i], address(governor)) == (i == 1 || i == 3));
             vm.assertTrue(timelock.hasRole(roles[i], address(timelock)) == (i == 0));
         }
     }
 
+    function test_J88_theTimelockIsEveryonesAuthority() public view {
+        vm.assertEq(minter.AUTHORITY(), address(timelock));
+        vm.assertEq(stake.AUTHORITY(), address(timelock));
+        vm.assertEq(settlement.AUTHORITY(), address(timelock));
+        vm.assertEq(challenges.AUTHORITY(), address(timelock));
+        vm.assertEq(channels.AUTHORITY(), address(timelock));
+        vm.assertEq(treasuryOfAll.AUTHORITY(), address(timelock));
+        vm.assertEq(governor.timelock(), address(timelock));
+        vm.assertEq(channels.TREASURY(), address(treasuryOfAll));
+        vm.assertEq(minter.GUARDIAN(), address(guard));
+        vm.assertEq(challenges.GUARDIAN(), address(guard));
+    }
+
+    /// @dev Whatever only the authority or the guardian may do, nobody else can, and nothing of it moves anyone's money.
+    function test_J88_nobodyElseDoesWhatTheAuthorityMay() public {
+        (bytes32[] memory pools, uint16[] memory bps) = onePool();
+        address[11] memory targets = [
+            address(minter),
+            address(minter),
+            address(minter),
+            address(stake),
+            address(stake),
+            address(stake),
+            address(settlement),
+            address(challenges),
+            address(channels),
+            address(channels),
+            address(treasuryOfAll)
+        ];
+        bytes[11] memory calls = [
+            abi.encodeCall(minter.setWeights, (9, pools, bps)),
+            abi.encodeCall(minter.announce, (FOUNDER)),
+            abi.encodeCall(minter.pause, ()),
+            abi.encodeCall(stake.expel, (owners[1])),
+            abi.encodeCall(stake.punish, (owners[1], 1, "why")),
+            abi.encodeCall(stake.announce, (FOUNDER)),
+            abi.encodeCall(settlement.setPolicy, (9, "new")),
+            abi.encodeCall(challenges.strike, (0, 0, 1)),
+            abi.encodeCall(channels.setShare, (1_000)),
+            abi.encodeCall(channels.setRatio, (1, 1)),
+            abi.encodeCall(treasuryOfAll.grant, (token, FOUNDER, 1, "why"))
+        ];
+        for (uint256 i = 0; i < 11; ++i) {
+            for (uint256 j = 0; j < 8; ++j) {
+                if (everybody()[j] == address(guard) && i == 2) continue;
+                vm.prank(everybody()[j]);
+                (bool done,) = targets[i].call(calls[i]);
+                vm.assertFalse(done);
+            }
+        }
+    }
+
     function test_J88_authorityActsAfterDelay() public {
-        bytes memory call = abi.encodeCall(governed.setPolicy, (9, "new"));
-        vm.expectRevert(
-            abi.encodeWithSelector(Settlement.Settlement_NotAuthority.selector, FOUNDER, address(timelock))
-        );
+        bytes memory call = abi.encodeCall(settlement.setPolicy, (9, "new"));
         vm.prank(FOUNDER);
-        governed.setPolicy(9, "new");
-        vm.prank(FOUNDER);
-        timelock.schedule(address(governed), 0, call, 0, 0, DELAY);
-        vm.warp(block.timestamp + DELAY - 1);
         vm.expectRevert();
-        timelock.execute(address(governed), 0, call, 0, 0);
-        vm.warp(block.timestamp + 1);
-        timelock.execute(address(governed), 0, call, 0, 0);
-        vm.assertEq(governed.policyAt(9), "new");
-    }
-
-    function test_J88_authorityActsOnlyInBounds() public {
-        Channels.Config memory c = config();
-        c.authority = address(timelock);
-        Channels there = new Channels(c);
-        bytes memory call = abi.encodeCall(there.setShare, (10_001));
-        vm.startPrank(FOUNDER);
-        vm.expectRevert(
-            abi.encodeWithSelector(Channels.Channels_NotAuthority.selector, FOUNDER, address(timelock))
-        );
-        there.setShare(1_000);
-        timelock.schedule(address(there), 0, call, 0, 0, DELAY);
-        vm.warp(block.timestamp + DELAY);
-        vm.expectRevert(
-            abi.encodeWithSelector(Channels.Channels_ShareOutOfBounds.selector, 10_001, 100, 10_000)
-        );
-        timelock.execute(address(there), 0, call, 0, 0);
+        timelock.schedule(address(settlement), 0, call, 0, 0, EXECUTION_DELAY);
+        vm.startPrank(address(governor));
+        vm.expectRevert();
+        timelock.schedule(address(settlement), 0, call, 0, 0, EXECUTION_DELAY - 1);
+        timelock.schedule(address(settlement), 0, call, 0, 0, EXECUTION_DELAY);
         vm.stopPrank();
+        vm.warp(block.timestamp + EXECUTION_DELAY - 1);
+        vm.expectRevert();
+        timelock.execute(address(settlement), 0, call, 0, 0);
+        vm.warp(block.timestamp + 1);
+        timelock.execute(address(settlement), 0, call, 0, 0);
+        vm.assertEq(settlement.policyAt(9), "new");
     }
 
-    /// @dev Each names the other: fees can only be what these channels handed over, slashes only what they proved.
+    /// @dev Each names the others: fees can only be what these channels handed over, slashes only what was proved to them.
     function test_moneyRunsInOneCircle() public view {
         vm.assertEq(address(settlement.REVENUE()), address(channels));
-        vm.assertEq(channels.SETTLEMENT(), address(settlement));
-        vm.assertEq(stake.SLASHER(), address(channels));
+        vm.assertEq(address(settlement.BUDGET()), address(minter));
+        vm.assertEq(address(settlement.WEIGHTS()), address(stake));
+        vm.assertEq(address(settlement.CHALLENGES()), address(challenges));
+        vm.assertEq(minter.settlement(), address(settlement));
+        vm.assertEq(channels.settlement(), address(settlement));
+        vm.assertEq(stake.CHANNELS(), address(channels));
+        vm.assertEq(stake.challenges(), address(challenges));
+        vm.assertEq(address(challenges.SETTLEMENT()), address(settlement));
+        vm.assertEq(address(challenges.BONDS()), address(stake));
         vm.assertEq(address(channels.BONDS()), address(stake));
         vm.assertEq(address(channels.PAYMENT()), address(settlement.PAYMENT()));
+        vm.assertEq(token.MINTER(), address(minter));
     }
 
     function test_testDollar_isThereFromItsFirstBlock() public {
@@ -97,21 +131,27 @@ contract DeploymentTest is Network {
     }
 
     function test_J84_delayIsTheTimelocks() public {
-        vm.expectRevert(
-            abi.encodeWithSelector(TimelockController.TimelockUnauthorizedCaller.selector, FOUNDER)
-        );
+        vm.expectRevert(Timelock.Timelock_ForEver.selector);
         vm.prank(FOUNDER);
         timelock.updateDelay(0);
+        vm.expectRevert(Timelock.Timelock_ForEver.selector);
+        vm.prank(address(timelock));
+        timelock.updateDelay(10 days);
     }
 
-    function ours() internal view returns (address[6] memory) {
+    function ours() internal view returns (address[11] memory) {
         return [
             address(token),
             address(minter),
             address(stake),
             address(assets),
             address(settlement),
-            address(channels)
+            address(channels),
+            address(challenges),
+            address(governor),
+            address(treasuryOfAll),
+            address(guard),
+            address(timelock)
         ];
     }
 
@@ -128,7 +168,7 @@ contract DeploymentTest is Network {
             abi.encodeWithSignature("recoverERC20(address,address,uint256)", address(token), address(this), 1),
             abi.encodeWithSignature("grantRole(bytes32,address)", bytes32(0), address(this))
         ];
-        for (uint256 i = 0; i < 6; ++i) {
+        for (uint256 i = 0; i < ours().length; ++i) {
             for (uint256 j = 0; j < calls.length; ++j) {
                 (bool done,) = ours()[i].call(calls[j]);
                 vm.assertFalse(done);
@@ -138,7 +178,7 @@ contract DeploymentTest is Network {
 
     function test_K90_noEther() public {
         vm.deal(address(this), 1 ether);
-        for (uint256 i = 0; i < 6; ++i) {
+        for (uint256 i = 0; i < ours().length; ++i) {
             (bool done,) = ours()[i].call{value: 1}("");
             vm.assertFalse(done);
         }

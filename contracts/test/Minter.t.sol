@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Minter} from "../src/Minter.sol";
+import {Succession} from "../src/Succession.sol";
 import {Token} from "../src/Token.sol";
 import {Network} from "./support/Network.sol";
 
@@ -18,7 +19,7 @@ contract MinterTest is Network {
         address minterAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
         token = new Token("Subak", "SBK", cap, minterAt, new address[](0), new uint256[](0));
         (bytes32[] memory pools, uint16[] memory bps) = onePool();
-        minter = new Minter(token, CALLER, AUTHORITY, schedule(), breaker, pools, bps);
+        minter = new Minter(token, CALLER, AUTHORITY, GUARDIAN, REPLACE, schedule(), breaker, pools, bps);
     }
 
     function mints(uint32 first, uint32 last, uint256 amount) internal {
@@ -34,7 +35,7 @@ contract MinterTest is Network {
     }
 
     function deploysWith(bytes32[] memory pools, uint16[] memory bps) internal {
-        new Minter(token, CALLER, AUTHORITY, schedule(), Minter.Breaker(BURST, REFILL), pools, bps);
+        new Minter(token, CALLER, AUTHORITY, GUARDIAN, REPLACE, schedule(), Minter.Breaker(BURST, REFILL), pools, bps);
     }
 
     function test_deploy_emitsFacts() public {
@@ -50,14 +51,14 @@ contract MinterTest is Network {
     function test_deploy_revertsIfBurstTooSmall() public {
         (bytes32[] memory pools, uint16[] memory bps) = onePool();
         vm.expectRevert(abi.encodeWithSelector(Minter.Minter_BurstTooSmall.selector, BUDGET - 1, BUDGET));
-        new Minter(token, CALLER, AUTHORITY, schedule(), Minter.Breaker(BUDGET - 1, REFILL), pools, bps);
+        new Minter(token, CALLER, AUTHORITY, GUARDIAN, REPLACE, schedule(), Minter.Breaker(BUDGET - 1, REFILL), pools, bps);
     }
 
     function test_deploy_revertsIfRefillTooSlow() public {
         (bytes32[] memory pools, uint16[] memory bps) = onePool();
         uint128 slow = REFILL - 1;
         vm.expectRevert(abi.encodeWithSelector(Minter.Minter_RefillTooSlow.selector, uint256(slow) * EPOCH, BUDGET));
-        new Minter(token, CALLER, AUTHORITY, schedule(), Minter.Breaker(BURST, slow), pools, bps);
+        new Minter(token, CALLER, AUTHORITY, GUARDIAN, REPLACE, schedule(), Minter.Breaker(BURST, slow), pools, bps);
     }
 
     function test_deploy_revertsIfClockEmpty() public {
@@ -65,10 +66,10 @@ contract MinterTest is Network {
         Minter.Schedule memory s = schedule();
         s.epochsPerPeriod = 0;
         vm.expectRevert(abi.encodeWithSelector(Minter.Minter_EmptyClock.selector, EPOCH, 0));
-        new Minter(token, CALLER, AUTHORITY, s, Minter.Breaker(BURST, REFILL), pools, bps);
+        new Minter(token, CALLER, AUTHORITY, GUARDIAN, REPLACE, s, Minter.Breaker(BURST, REFILL), pools, bps);
         (s.epochSeconds, s.epochsPerPeriod) = (0, PERIOD);
         vm.expectRevert(abi.encodeWithSelector(Minter.Minter_EmptyClock.selector, 0, PERIOD));
-        new Minter(token, CALLER, AUTHORITY, s, Minter.Breaker(BURST, REFILL), pools, bps);
+        new Minter(token, CALLER, AUTHORITY, GUARDIAN, REPLACE, s, Minter.Breaker(BURST, REFILL), pools, bps);
     }
 
     function test_D48_weightsMustSumToTenThousand() public {
@@ -209,6 +210,142 @@ contract MinterTest is Network {
         vm.assertEq(token.balanceOf(CALLER), 5e18);
         vm.assertEq(minter.nextEpoch(), 2);
         vm.assertEq(minter.room(), BURST - 5e18);
+    }
+
+    function test_D47_burningMakesRoomUnderTheCap() public {
+        make(BUDGET + 7, Minter.Breaker(BURST, REFILL));
+        mints(0, 0, BUDGET);
+        vm.prank(CALLER);
+        token.burn(BUDGET / 2);
+        vm.assertEq(minter.minted(), BUDGET);
+        vm.assertEq(minter.budget(1, 1), BUDGET / 2 + 7);
+        mints(1, 1, BUDGET / 2 + 7);
+        vm.assertEq(minter.budget(2, 2), 0);
+    }
+
+    function test_D47_aHolderOfTheCapLeavesNothing() public {
+        address minterAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        address[] memory holders = new address[](1);
+        uint256[] memory amounts = new uint256[](1);
+        (holders[0], amounts[0]) = (address(this), CAP);
+        token = new Token("Subak", "SBK", CAP, minterAt, holders, amounts);
+        (bytes32[] memory pools, uint16[] memory bps) = onePool();
+        deploysAs(minterAt, pools, bps);
+        vm.assertEq(minter.budget(0, 0), 0);
+        token.burn(5);
+        vm.assertEq(minter.budget(0, 0), 5);
+    }
+
+    function deploysAs(address at, bytes32[] memory pools, uint16[] memory bps) internal {
+        minter = new Minter(
+            token, CALLER, AUTHORITY, GUARDIAN, REPLACE, schedule(), Minter.Breaker(BURST, REFILL), pools, bps
+        );
+        vm.assertEq(address(minter), at);
+    }
+
+    function pauses() internal {
+        vm.prank(GUARDIAN);
+        minter.pause();
+    }
+
+    function test_pause_onlyByTheGuardian() public {
+        address[3] memory others = [address(this), AUTHORITY, CALLER];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(Minter.Minter_NotGuardian.selector, others[i], GUARDIAN));
+            vm.prank(others[i]);
+            minter.pause();
+        }
+    }
+
+    function test_pause_holdsMintingForAWeek() public {
+        uint64 until = GENESIS + 7 days;
+        vm.expectEmit(address(minter));
+        emit Minter.Paused(until);
+        pauses();
+        vm.warp(until - 1);
+        vm.expectRevert(abi.encodeWithSelector(Minter.Minter_Paused.selector, until - 1, until));
+        mints(0, 0, BUDGET);
+        mints(0, 0, 0);
+        vm.warp(until);
+        mints(0, 0, BUDGET);
+        vm.assertEq(token.balanceOf(CALLER), BUDGET);
+    }
+
+    function test_J87_pauseNotAgainWithinThirtyDays() public {
+        pauses();
+        uint256 earliest = GENESIS + 30 days;
+        vm.warp(earliest - 1);
+        vm.expectRevert(abi.encodeWithSelector(Minter.Minter_PausedTooOften.selector, earliest - 1, earliest));
+        pauses();
+        vm.warp(earliest);
+        pauses();
+        vm.assertEq(minter.pausedUntil(), earliest + 7 days);
+    }
+
+    function announces(address next) internal {
+        vm.prank(AUTHORITY);
+        minter.announce(next);
+    }
+
+    function test_announce_onlyByTheAuthority() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(Succession.Succession_NotAuthority.selector, address(this), AUTHORITY)
+        );
+        minter.announce(address(this));
+    }
+
+    function test_D51_replaceNotBeforeItsTime() public {
+        vm.expectRevert(Succession.Succession_NobodyAnnounced.selector);
+        minter.replace();
+        uint64 from = GENESIS + REPLACE;
+        vm.expectEmit(address(minter));
+        emit Succession.Announced(address(this), from);
+        announces(address(this));
+        vm.warp(from - 1);
+        vm.expectRevert(abi.encodeWithSelector(Succession.Succession_NotYet.selector, from - 1, from));
+        minter.replace();
+        vm.assertEq(minter.settlement(), CALLER);
+        mints(0, 0, 1);
+        vm.warp(from);
+        vm.expectEmit(address(minter));
+        emit Succession.Replaced(address(this));
+        minter.replace();
+        vm.assertEq(minter.settlement(), address(this));
+        vm.expectRevert(Succession.Succession_NobodyAnnounced.selector);
+        minter.replace();
+    }
+
+    function test_D51_theOldOneMintsNothingAnyMore() public {
+        announces(address(this));
+        vm.warp(GENESIS + REPLACE);
+        minter.replace();
+        vm.expectRevert(abi.encodeWithSelector(Minter.Minter_NotSettlement.selector, CALLER, address(this)));
+        mints(0, 0, 0);
+        minter.mint(0, 0, 1);
+    }
+
+    function test_announce_anotherBeginsAnew() public {
+        announces(address(1));
+        vm.warp(GENESIS + REPLACE);
+        announces(address(this));
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                Succession.Succession_NotYet.selector, block.timestamp, block.timestamp + REPLACE
+            )
+        );
+        minter.replace();
+        announces(address(0));
+        vm.warp(block.timestamp + REPLACE);
+        vm.expectRevert(Succession.Succession_NobodyAnnounced.selector);
+        minter.replace();
+    }
+
+    function test_deploy_revertsIfReplacedTooSoon() public {
+        (bytes32[] memory pools, uint16[] memory bps) = onePool();
+        vm.expectRevert(abi.encodeWithSelector(Succession.Succession_TooShort.selector, 30 days - 1, 30 days));
+        new Minter(
+            token, CALLER, AUTHORITY, GUARDIAN, 30 days - 1, schedule(), Minter.Breaker(BURST, REFILL), pools, bps
+        );
     }
 
     function moves(uint32 from, uint16 a, uint16 b) internal {

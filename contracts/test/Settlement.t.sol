@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {Challenges} from "../src/Challenges.sol";
 import {Minter} from "../src/Minter.sol";
 import {Settlement} from "../src/Settlement.sol";
-import {IRevenue} from "../src/interfaces/IRevenue.sol";
-import {Market} from "./support/Market.sol";
+import {IWeights} from "../src/interfaces/IWeights.sol";
+import {Disputes} from "./support/Disputes.sol";
 
-contract SettlementTest is Market {
+contract SettlementTest is Disputes {
     uint256 internal constant N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
     bytes32 internal constant ROOT = keccak256("root");
     address internal constant NEWCOMER = address(0x2001);
     uint256 internal constant NEW_KEY = 0xd44;
 
     function deploysWith(Settlement.Clock memory c) internal returns (Settlement) {
-        return new Settlement(token, IERC20(address(coin)), minter, stake, channels, AUTHORITY, c, STATE, POLICY);
+        return new Settlement(parties(address(channels), address(challenges)), c, STATE, POLICY);
     }
 
     function test_deploy_emitsFacts() public {
         address made = vm.computeCreateAddress(address(this), vm.getNonce(address(this)));
         vm.expectEmit(made);
-        emit Settlement.Configured(GENESIS, EPOCH, GRACE, ATTEMPT, CHALLENGE);
+        emit Settlement.Configured(clock());
         vm.expectEmit(made);
         emit Settlement.PolicySet(0, POLICY);
         Settlement fresh = deploysWith(clock());
@@ -62,6 +62,33 @@ contract SettlementTest is Market {
         deploysWith(c);
         (c.epochSeconds, c.graceSeconds, c.attemptSeconds) = (6 hours, 0, 1 hours);
         refusesClock("attemptSeconds", c, 1 hours, 1 hours, 0);
+        c = clock();
+        c.sealSeconds = 10 minutes - 1;
+        refusesClock("sealSeconds", c, 10 minutes - 1, 10 minutes, ATTEMPT / 2);
+        c.sealSeconds = ATTEMPT / 2 + 1;
+        refusesClock("sealSeconds", c, ATTEMPT / 2 + 1, 10 minutes, ATTEMPT / 2);
+        c = clock();
+        c.reconfirmSeconds = 6 hours - 1;
+        refusesClock("reconfirmSeconds", c, 6 hours - 1, 6 hours, 7 days);
+        c.reconfirmSeconds = 7 days + 1;
+        refusesClock("reconfirmSeconds", c, 7 days + 1, 6 hours, 7 days);
+        c = clock();
+        c.governanceSeconds = 7 days - 1;
+        refusesClock("governanceSeconds", c, 7 days - 1, 7 days, 30 days);
+        c.governanceSeconds = 30 days + 1;
+        refusesClock("governanceSeconds", c, 30 days + 1, 7 days, 30 days);
+    }
+
+    function test_C36_unbondingOutlivesEveryWindow() public {
+        Settlement.Clock memory c = clock();
+        uint256 others = EPOCH + ATTEMPT + 3 * CHALLENGE + RECONFIRM;
+        c.governanceSeconds = uint32(UNBONDING - others);
+        vm.expectRevert(
+            abi.encodeWithSelector(Settlement.Settlement_AnswerableTooShort.selector, UNBONDING, UNBONDING)
+        );
+        deploysWith(c);
+        c.governanceSeconds -= 1;
+        deploysWith(c);
     }
 
     function sets(uint32 from, bytes32 hash) internal {
@@ -103,9 +130,9 @@ contract SettlementTest is Market {
         opens(0);
         Settlement.EpochRoot memory r = draft(ROOT, 1);
         proposes(r, 3);
-        (, uint64 deadline,) = settlement.pending();
+        uint64 deadline = runsUntil();
         sets(2, "new");
-        (, uint64 after_,) = settlement.pending();
+        uint64 after_ = runsUntil();
         vm.assertEq(after_, deadline);
         finalizes(r);
         vm.assertEq(next(), 1);
@@ -201,14 +228,16 @@ contract SettlementTest is Market {
     function test_open_takeover() public {
         opens(0);
         Settlement.EpochRoot memory old = draft(ROOT, 1);
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(old), keysOf(3));
         vm.warp(readyAt(0) + ATTEMPT);
         vm.assertEq(lead(), vm.addr(keys[1]));
         opens(0);
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(settlement.digestOf(old), keysOf(3));
-        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotOpened.selector, 0, 0, 0, 0));
-        settlement.propose(old, rs, vss);
+        sealsPass();
+        (bool done,) = address(settlement).call(abi.encodeCall(settlement.propose, (old, rs, vss)));
+        vm.assertFalse(done);
         Settlement.EpochRoot memory r = draft(ROOT, 1);
-        vm.assertEq(r.attempt, 1);
+        (,, uint32 attempt,,) = settlement.opened();
+        vm.assertEq(attempt, 1);
         proposes(r, 2);
         finalizes(r);
     }
@@ -233,20 +262,21 @@ contract SettlementTest is Market {
         opens(0);
         Settlement.EpochRoot memory r = draft(ROOT, 1);
         uint256[] memory by = keysOf(3);
-        bytes32 digest = settlement.digestOf(r);
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest, by);
+        bytes32 result = settlement.resultOf(r);
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), by);
+        sealsPass();
         address[] memory signers = new address[](3);
         for (uint256 i = 0; i < 3; ++i) {
             signers[i] = vm.addr(by[i]);
         }
         uint64 deadline = uint64(block.timestamp + CHALLENGE);
         vm.expectEmit(address(settlement));
-        emit Settlement.Proposed(0, 0, 0, 0, digest, ROOT, r.stateRoot, deadline, signers);
+        emit Settlement.Proposed(0, 0, 0, 0, result, ROOT, r.stateRoot, deadline, signers);
         settlement.propose(r, rs, vss);
-        (uint32 attempt, uint64 frozen, bytes32 stored) = settlement.pending();
-        vm.assertEq(attempt, 0);
+        (uint32 attempt, uint32 round, uint64 frozen, bytes32 stored,) = settlement.pending();
+        vm.assertEq(attempt + round, 0);
         vm.assertEq(frozen, deadline);
-        vm.assertEq(stored, digest);
+        vm.assertEq(stored, result);
     }
 
     function test_B25_anyQuorumSubsetIsTheSame() public {
@@ -254,7 +284,8 @@ contract SettlementTest is Market {
         Settlement.EpochRoot memory r = draft(ROOT, 1);
         uint256[] memory by = new uint256[](2);
         (by[0], by[1]) = (keys[2], keys[0]);
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(settlement.digestOf(r), by);
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), by);
+        sealsPass();
         vm.prank(address(0xBEEF));
         settlement.propose(r, rs, vss);
         finalizes(r);
@@ -264,7 +295,8 @@ contract SettlementTest is Market {
 
     /// @dev Expects `r`, signed by all verifiers, to be refused.
     function refuses(Settlement.EpochRoot memory r, bytes memory why) internal {
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(settlement.digestOf(r), keysOf(3));
+        sealsPass();
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), keysOf(3));
         vm.expectRevert(why);
         settlement.propose(r, rs, vss);
     }
@@ -288,15 +320,37 @@ contract SettlementTest is Market {
         opens(1);
         Settlement.EpochRoot memory r = draft(ROOT, 1);
         bytes4 why = Settlement.Settlement_NotOpened.selector;
-        uint32 a = r.attempt;
         r.first = 1;
-        refuses(r, abi.encodeWithSelector(why, 1, 1, a, 0));
+        refuses(r, abi.encodeWithSelector(why, 1, 1));
         (r.first, r.last) = (0, 0);
-        refuses(r, abi.encodeWithSelector(why, 0, 0, a, 0));
-        (r.last, r.attempt) = (1, a + 1);
-        refuses(r, abi.encodeWithSelector(why, 0, 1, a + 1, 0));
-        (r.attempt, r.round) = (a, 1);
-        refuses(r, abi.encodeWithSelector(why, 0, 1, a, 1));
+        refuses(r, abi.encodeWithSelector(why, 0, 0));
+        r.last = 1;
+        (uint32 attempt,,,,) = settlement.pending();
+        bytes32 result = settlement.resultOf(r);
+        bytes32[3] memory others = [
+            settlement.digestOf(1, attempt, 0, result),
+            settlement.digestOf(0, attempt + 1, 0, result),
+            settlement.digestOf(0, attempt, 1, result)
+        ];
+        for (uint256 i = 0; i < 3; ++i) {
+            (bytes32[] memory rs, bytes32[] memory vss) = signed(others[i], keysOf(3));
+            (bool done,) = address(settlement).call(abi.encodeCall(settlement.propose, (r, rs, vss)));
+            vm.assertFalse(done);
+        }
+        proposes(r, 3);
+    }
+
+    function test_propose_revertsBeforeSeals() public {
+        opens(0);
+        Settlement.EpochRoot memory r = draft(ROOT, 1);
+        uint64 sealed_ = runsUntil();
+        vm.assertEq(sealed_, readyAt(0) + SEAL);
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), keysOf(3));
+        vm.warp(sealed_ - 1);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotSealed.selector, sealed_ - 1, sealed_));
+        settlement.propose(r, rs, vss);
+        vm.warp(sealed_);
+        settlement.propose(r, rs, vss);
     }
 
     function test_propose_revertsAfterAttempt() public {
@@ -407,9 +461,7 @@ contract SettlementTest is Market {
 
     function test_fees_cannotGrowWithoutRevenue() public {
         earns(100);
-        settlement = new Settlement(
-            token, payment(), minter, stake, IRevenue(address(0)), AUTHORITY, clock(), STATE, POLICY
-        );
+        settlement = new Settlement(parties(address(0), address(challenges)), clock(), STATE, POLICY);
         opens(0);
         Settlement.EpochRoot memory r = draft(ROOT, 0);
         refuses(r, abi.encodeWithSelector(Settlement.Settlement_FeesExceedRedeemed.selector, 100, 0));
@@ -420,7 +472,8 @@ contract SettlementTest is Market {
     function drafted() internal returns (Settlement.EpochRoot memory r, bytes32[] memory rs, bytes32[] memory vss) {
         opens(0);
         r = draft(ROOT, 1);
-        (rs, vss) = signed(settlement.digestOf(r), keysOf(3));
+        (rs, vss) = signed(digest(r), keysOf(3));
+        sealsPass();
     }
 
     function test_B19_duplicateAndUnsortedRevert() public {
@@ -465,10 +518,13 @@ contract SettlementTest is Market {
     function test_B21_otherChainOrContractReverts() public {
         (Settlement.EpochRoot memory r,,) = drafted();
         Settlement twin = deploysWith(clock());
-        bytes32 theirs = twin.digestOf(r);
-        bytes32 here = settlement.digestOf(r);
+        bytes32 result = settlement.resultOf(r);
+        vm.assertEq(twin.resultOf(r), result);
+        bytes32 theirs = twin.digestOf(0, 0, 0, result);
+        bytes32 here = settlement.digestOf(0, 0, 0, result);
+        vm.assertEq(here, digest(r));
         vm.chainId(4_242);
-        bytes32 forked = settlement.digestOf(r);
+        bytes32 forked = settlement.digestOf(0, 0, 0, result);
         vm.chainId(31_337);
         vm.assertTrue(theirs != here && forked != here && theirs != forked);
         (bytes32[] memory rs, bytes32[] memory vss) = signed(theirs, keysOf(3));
@@ -483,8 +539,9 @@ contract SettlementTest is Market {
         Settlement.EpochRoot memory r = draft(ROOT, 1);
         uint256[] memory by = new uint256[](4);
         (by[0], by[1], by[2], by[3]) = (keys[0], keys[1], keys[2], key);
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(settlement.digestOf(r), by);
-        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NoWeight.selector, vm.addr(key), weightEpoch));
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), by);
+        sealsPass();
+        vm.expectRevert(abi.encodeWithSelector(IWeights.Weights_Weightless.selector, vm.addr(key), weightEpoch));
         settlement.propose(r, rs, vss);
     }
 
@@ -512,33 +569,25 @@ contract SettlementTest is Market {
         uint256[] memory by = new uint256[](1);
         by[0] = keys[0];
         r = draft(ROOT, 1);
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(settlement.digestOf(r), by);
-        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NoWeight.selector, vm.addr(keys[0]), 2));
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), by);
+        sealsPass();
+        vm.expectRevert(abi.encodeWithSelector(IWeights.Weights_Weightless.selector, vm.addr(keys[0]), 2));
         settlement.propose(r, rs, vss);
     }
 
     function test_B22_twoThirdsBoundary() public {
-        joins(NEWCOMER, NEW_KEY, 1_000e18); // 300 of verifiers beside 1,000: a quorum is 866.66
         opens(0);
-        uint256[] memory by = new uint256[](1);
-        by[0] = NEW_KEY;
         Settlement.EpochRoot memory r = draft(ROOT, 1);
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(settlement.digestOf(r), by);
-        settlement.propose(r, rs, vss);
+        proposes(r, 2); // exactly two thirds
         finalizes(r);
-
-        addsTo(owners[0], 200e18); // 500 beside 1,000: exactly two thirds from epoch 2 on
+        addsTo(owners[2], 1);
         opens(1);
         r = draft(ROOT, 1);
-        (rs, vss) = signed(settlement.digestOf(r), by);
-        settlement.propose(r, rs, vss);
-        finalizes(r);
-
-        addsTo(owners[0], 1);
-        opens(2);
-        r = draft(ROOT, 1);
-        (rs, vss) = signed(settlement.digestOf(r), by);
-        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NoQuorum.selector, 1_000e18, 1_500e18 + 1));
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), keysOf(2));
+        sealsPass();
+        vm.expectRevert(
+            abi.encodeWithSelector(Settlement.Settlement_NoQuorum.selector, 2 * BOND, 3 * uint256(BOND) + 1)
+        );
         settlement.propose(r, rs, vss);
     }
 
@@ -553,6 +602,7 @@ contract SettlementTest is Market {
     function test_B22_noWeightNoQuorum() public {
         opens(0);
         Settlement.EpochRoot memory r = draft(ROOT, 1);
+        sealsPass();
         vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NoQuorum.selector, 0, 3 * BOND));
         settlement.propose(r, new bytes32[](0), new bytes32[](0));
     }
@@ -565,7 +615,8 @@ contract SettlementTest is Market {
         }
         opens(0);
         Settlement.EpochRoot memory r = draft(ROOT, 1);
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(settlement.digestOf(r), by);
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), by);
+        sealsPass();
         uint256 before = gasleft();
         settlement.propose(r, rs, vss);
         vm.assertLe(before - gasleft(), 2_000_000);
@@ -578,7 +629,8 @@ contract SettlementTest is Market {
         vm.warp(GENESIS + 14 days + 1);
         opens(12);
         Settlement.EpochRoot memory r = draft(ROOT, BURST);
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(settlement.digestOf(r), keysOf(1));
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), keysOf(1));
+        sealsPass();
         vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NoQuorum.selector, BOND, 3 * BOND));
         settlement.propose(r, rs, vss);
         stake.prune(owners[1]);
@@ -595,7 +647,7 @@ contract SettlementTest is Market {
         opens(0);
         Settlement.EpochRoot memory r = draft(ROOT, 77);
         proposes(r, 3);
-        (, uint64 deadline,) = settlement.pending();
+        uint64 deadline = runsUntil();
         vm.warp(deadline);
         vm.expectEmit(address(settlement));
         emit Settlement.Finalized(
@@ -628,7 +680,7 @@ contract SettlementTest is Market {
         opens(0);
         Settlement.EpochRoot memory r = draft(ROOT, 1);
         proposes(r, 3);
-        (, uint64 deadline,) = settlement.pending();
+        uint64 deadline = runsUntil();
         vm.warp(deadline - 1);
         vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_InWindow.selector, deadline - 1, deadline));
         settlement.finalize(r);
@@ -651,11 +703,11 @@ contract SettlementTest is Market {
         opens(0);
         Settlement.EpochRoot memory r = draft(ROOT, 1);
         proposes(r, 3);
-        (, uint64 deadline, bytes32 digest) = settlement.pending();
+        (,, uint64 deadline, bytes32 result,) = settlement.pending();
         vm.warp(deadline);
         r.rewards = 2;
-        bytes32 other = settlement.digestOf(r);
-        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotPending.selector, other, digest));
+        bytes32 other = settlement.resultOf(r);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotPending.selector, other, result));
         settlement.finalize(r);
     }
 
@@ -665,7 +717,7 @@ contract SettlementTest is Market {
         opens(5);
         Settlement.EpochRoot memory r = draft(ROOT, BURST);
         proposes(r, 3);
-        (, uint64 deadline,) = settlement.pending();
+        uint64 deadline = runsUntil();
         vm.warp(deadline);
         uint256 room = minter.room();
         vm.expectRevert(abi.encodeWithSelector(Minter.Minter_BreakerOpen.selector, BURST, room));
@@ -684,5 +736,205 @@ contract SettlementTest is Market {
         vm.assertEq(settlement.currentAttempt(), 1);
         settles(1, ROOT, 1);
         vm.assertEq(settlement.currentAttempt(), 0);
+    }
+
+    function test_contest_onlyChallenges() public {
+        opens(0);
+        proposes(draft(ROOT, 1), 3);
+        bytes[4] memory calls = [
+            abi.encodeCall(settlement.contest, (0, 0)),
+            abi.encodeCall(settlement.extend, (0, 0)),
+            abi.encodeCall(settlement.escalate, (0, 0)),
+            abi.encodeCall(settlement.strike, (0, 0))
+        ];
+        bytes4 why = Settlement.Settlement_NotChallenges.selector;
+        for (uint256 i = 0; i < 4; ++i) {
+            (bool done, bytes memory said) = address(settlement).call(calls[i]);
+            vm.assertFalse(done);
+            vm.assertEq(
+                keccak256(said), keccak256(abi.encodeWithSelector(why, address(this), address(challenges)))
+            );
+        }
+        vm.assertTrue(settlement.phase() == Settlement.Phase.PENDING);
+    }
+
+    /// @dev A fee of 100 is final in epoch 0 and one of 50 is not; epoch 1 is challenged, confirmed, escalated.
+    function disputedLate() internal returns (Settlement.EpochRoot memory r) {
+        earns(100);
+        settles(0, ROOT, 70);
+        earns(50);
+        feesGrowth = 0;
+        r = stands(RIGHT, 5);
+        confirms(r);
+        escalates(ESCALATOR);
+    }
+
+    /// @dev Another Settlement beside the one that is served.
+    function successorOf(Settlement before) internal returns (Settlement made, Challenges judges) {
+        address judgesAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        Settlement.Parties memory p = parties(address(channels), judgesAt);
+        p.predecessor = before;
+        made = new Settlement(p, clock(), "unused", "unused");
+        judges = new Challenges(Challenges.Config(made, token, stake, AUTHORITY, GUARDIAN, CHALLENGE_BOND, DATA_FEE));
+    }
+
+    /// @dev Lets the budget and the revenue serve `made`, after the announcement's wait.
+    function serves(Settlement made) internal {
+        vm.startPrank(AUTHORITY);
+        minter.announce(address(made));
+        channels.announce(address(made));
+        vm.stopPrank();
+        vm.warp(block.timestamp + REPLACE);
+        minter.replace();
+        channels.replace();
+    }
+
+    function test_D51_successorTakesOver() public {
+        Settlement.EpochRoot memory r = disputedLate();
+        Settlement old = settlement;
+        (Settlement made, Challenges judges) = successorOf(old);
+        serves(made);
+        // What waits on the old one is void, though its windows are over.
+        vm.expectRevert(abi.encodeWithSelector(Minter.Minter_NotSettlement.selector, address(old), address(made)));
+        old.finalize(r);
+        vm.expectEmit(address(made));
+        emit Settlement.Begun(1, keccak256(abi.encode("state", uint32(0))));
+        vm.expectEmit(address(made));
+        emit Settlement.Inherited(50);
+        vm.prank(address(0xBEEF));
+        made.begin();
+        vm.assertEq(coin.balanceOf(address(made)), 50);
+        vm.assertEq(coin.balanceOf(address(old)), 100);
+        (bytes32 root, bytes32 state, uint128 rewards, uint128 fees, uint32 first) = made.finals();
+        vm.assertEq(root, 0);
+        vm.assertEq(state, keccak256(abi.encode("state", uint32(0))));
+        vm.assertEq(rewards + fees, 0);
+        vm.assertEq(first, 1);
+        vm.assertEq(made.policyAt(1), POLICY);
+        // The dispute there is over, and its bonds go back.
+        vm.assertTrue(old.phase() == Settlement.Phase.REJECTED);
+        challenges.settleBonds(1, 0);
+        vm.assertEq(token.balanceOf(DOUBTER), CHALLENGE_BOND);
+        vm.assertEq(token.balanceOf(ESCALATOR), 4 * uint256(CHALLENGE_BOND));
+        // The new one settles the range, from zero, with what was inherited.
+        (settlement, challenges) = (made, judges);
+        opens(20);
+        r = draft(RIGHT, 9);
+        r.fees = 51;
+        refuses(r, abi.encodeWithSelector(Settlement.Settlement_FeesExceedRedeemed.selector, 51, 50));
+        r.fees = 50;
+        proposes(r, 3);
+        finalizes(r);
+        vm.assertEq(token.balanceOf(address(made)), 9);
+        vm.assertEq(token.balanceOf(address(old)), 70);
+        vm.assertEq(next(), 21);
+    }
+
+    function test_begin_latecomersMoneyFollows() public {
+        (Settlement made,) = successorOf(settlement);
+        vm.prank(AUTHORITY);
+        minter.announce(address(made));
+        vm.warp(block.timestamp + REPLACE);
+        minter.replace();
+        made.begin();
+        vm.assertEq(made.inherited(), 0);
+        earns(30); // channels still serve the old one
+        made.collect();
+        made.collect();
+        vm.assertEq(made.inherited(), 30);
+        vm.assertEq(settlement.handedOver(), 30);
+        vm.assertEq(coin.balanceOf(address(made)), 30);
+    }
+
+    function test_begin_onceAndOnlyIfServed() public {
+        (Settlement made,) = successorOf(settlement);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotServed.selector, address(settlement)));
+        made.begin();
+        vm.warp(readyAt(3));
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotNext.selector, 0, type(uint32).max));
+        made.open(0, 0, 0, books(0, 0), 1);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotServed.selector, address(settlement)));
+        vm.prank(AUTHORITY);
+        made.setPolicy(99, "new");
+        serves(made);
+        made.begin();
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_Begun.selector, 0));
+        made.begin();
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_Begun.selector, 0));
+        settlement.begin();
+    }
+
+    function test_begin_notAfterOneThatNeverBegan() public {
+        (Settlement made,) = successorOf(settlement);
+        (Settlement later,) = successorOf(made);
+        serves(later);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_OtherPredecessor.selector, address(made)));
+        later.begin();
+    }
+
+    function test_handOver_onlyToTheHeir() public {
+        earns(10);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotServed.selector, address(settlement)));
+        settlement.handOver();
+        vm.prank(address(settlement));
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotServed.selector, address(settlement)));
+        settlement.handOver();
+        (Settlement made,) = successorOf(settlement);
+        serves(made);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotServed.selector, address(made)));
+        settlement.handOver();
+    }
+
+    /// @dev If the budget comes back, what waited is void, and what was handed over cannot be claimed twice.
+    function test_D51_budgetThatComesBack() public {
+        earns(40);
+        Settlement.EpochRoot memory r = stands(RIGHT, 5);
+        vm.assertEq(r.fees, 40);
+        (Settlement made,) = successorOf(settlement);
+        serves(made);
+        made.begin();
+        serves(settlement);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_WrongPhase.selector, Settlement.Phase.REJECTED));
+        settlement.finalize(r);
+        opens(0);
+        r = draft(RIGHT, 5);
+        refuses(r, abi.encodeWithSelector(Settlement.Settlement_FeesExceedRedeemed.selector, 40, 0));
+    }
+
+    function test_reject_onceNotServed() public {
+        Settlement.EpochRoot memory r = stands(RIGHT, 5);
+        vm.warp(runsUntil());
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_WrongPhase.selector, Settlement.Phase.PENDING));
+        settlement.reject();
+        (Settlement made,) = successorOf(settlement);
+        serves(made);
+        settlement.reject();
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_WrongPhase.selector, Settlement.Phase.REJECTED));
+        settlement.reject();
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_WrongPhase.selector, Settlement.Phase.REJECTED));
+        settlement.finalize(r);
+    }
+
+    function refusesPredecessor(Settlement.Parties memory p, Settlement.Clock memory c) internal {
+        vm.expectRevert(
+            abi.encodeWithSelector(Settlement.Settlement_OtherPredecessor.selector, address(settlement))
+        );
+        new Settlement(p, c, 0, 0);
+    }
+
+    function test_deploy_revertsOnOtherPredecessor() public {
+        Settlement.Parties memory p = parties(address(channels), address(challenges));
+        p.predecessor = settlement;
+        Settlement.Clock memory c = clock();
+        c.genesis += 1;
+        refusesPredecessor(p, c);
+        c = clock();
+        c.epochSeconds *= 2;
+        refusesPredecessor(p, c);
+        c = clock();
+        p.payment = token;
+        refusesPredecessor(p, c);
+        (p.payment, p.token) = (payment(), coin);
+        refusesPredecessor(p, c);
     }
 }

@@ -13,6 +13,12 @@ interface IBonds {
     /// @notice How long a stake is held at least after it stops being behind a signer.
     function UNBONDING_SECONDS() external view returns (uint64);
 
+    /// @notice Token units of the stake behind `signer` that can still be taken, also while it is unbonding; 0 for nobody's.
+    function heldOf(address signer) external view returns (uint256);
+
+    /// @notice Takes all that is held behind `signer`, to be burned; only for the challenges, which proved that it contradicted itself.
+    function forfeit(address signer) external;
+
     /// @notice Sends the caller `amount` token units of the stake behind `signer`, or all that is held if that is less.
     function slash(address signer, uint256 amount) external returns (uint256 taken);
 }

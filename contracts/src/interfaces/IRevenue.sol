@@ -3,6 +3,6 @@ pragma solidity ^0.8.28;
 
 /// @title Where a Settlement's fees come from: our Channels, or whatever else customers pay through.
 interface IRevenue {
-    /// @notice Payment units ever handed to the Settlement for hosts. Never falls.
-    function redeemed() external view returns (uint128);
+    /// @notice Payment units ever handed to `settlement` for hosts. Never falls.
+    function redeemed(address settlement) external view returns (uint128);
 }

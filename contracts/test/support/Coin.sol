@@ -17,6 +17,10 @@ contract Coin is ERC20("Coin", "USD") {
         frozen[account] = true;
     }
 
+    function thaw(address account) external {
+        frozen[account] = false;
+    }
+
     function _update(address from, address to, uint256 amount) internal override {
         if (frozen[to]) revert Coin_Frozen(to);
         super._update(from, to, amount);

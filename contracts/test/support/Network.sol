@@ -3,9 +3,11 @@ pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Assets} from "../../src/Assets.sol";
+import {Challenges} from "../../src/Challenges.sol";
 import {Channels} from "../../src/Channels.sol";
 import {Minter} from "../../src/Minter.sol";
 import {Settlement} from "../../src/Settlement.sol";
+import {IChallenges} from "../../src/interfaces/IChallenges.sol";
 import {IRevenue} from "../../src/interfaces/IRevenue.sol";
 import {Stake} from "../../src/Stake.sol";
 import {Token} from "../../src/Token.sol";
@@ -20,8 +22,11 @@ abstract contract Network is Test {
     uint64 internal constant GENESIS = 1_700_000_000;
     uint32 internal constant EPOCH = 1 days;
     uint32 internal constant GRACE = 1 hours;
+    uint32 internal constant SEAL = 30 minutes;
     uint32 internal constant ATTEMPT = 2 hours;
     uint32 internal constant CHALLENGE = 6 hours;
+    uint32 internal constant RECONFIRM = 12 hours;
+    uint32 internal constant GOVERNANCE = 7 days;
     uint32 internal constant PERIOD = 10;
     uint128 internal constant BUDGET = 1_000e18;
     uint128 internal constant LATER_BUDGET = 500e18;
@@ -33,7 +38,11 @@ abstract contract Network is Test {
     bytes32 internal constant STATE = keccak256("state");
     bytes32 internal constant POLICY = keccak256("policy");
     address internal constant AUTHORITY = address(0xA0);
+    address internal constant GUARDIAN = address(0x6A);
     address internal constant TREASURY = address(0x7E);
+    uint64 internal constant REPLACE = 30 days;
+    uint128 internal constant CHALLENGE_BOND = 50e18;
+    uint128 internal constant DATA_FEE = 5e18;
     uint64 internal constant CLOSE_DELAY = 2 days + 1;
     uint64 internal constant UNBONDING = 14 days;
     uint16 internal constant SHARE_BPS = 500;
@@ -44,6 +53,7 @@ abstract contract Network is Test {
     Stake internal stake;
     Settlement internal settlement;
     Channels internal channels;
+    Challenges internal challenges;
     Assets internal assets;
 
     /// @dev How far the next draft's fees grow.
@@ -66,6 +76,7 @@ abstract contract Network is Test {
         address minterAt = vm.computeCreateAddress(address(this), nonce + 2);
         address settlementAt = vm.computeCreateAddress(address(this), nonce + 4);
         address channelsAt = vm.computeCreateAddress(address(this), nonce + 6);
+        address challengesAt = vm.computeCreateAddress(address(this), nonce + 7);
         address[] memory holders = new address[](1);
         uint256[] memory amounts = new uint256[](1);
         holders[0] = address(this);
@@ -73,13 +84,38 @@ abstract contract Network is Test {
         token = new Token("Subak", "SBK", CAP, minterAt, holders, amounts);
         coin = new Coin();
         (bytes32[] memory pools, uint16[] memory weightsBps) = onePool();
-        minter = new Minter(token, settlementAt, AUTHORITY, schedule(), Minter.Breaker(BURST, REFILL), pools, weightsBps);
-        stake = new Stake(token, GENESIS, EPOCH, BOND, UNBONDING, channelsAt);
-        settlement = new Settlement(
-            token, payment(), minter, stake, IRevenue(channelsAt), AUTHORITY, clock(), STATE, POLICY
+        minter = new Minter(
+            token, settlementAt, authority(), guardian(), REPLACE, schedule(), Minter.Breaker(BURST, REFILL), pools, weightsBps
         );
+        stake = new Stake(token, GENESIS, EPOCH, BOND, UNBONDING, channelsAt, challengesAt, authority(), REPLACE);
+        settlement = new Settlement(parties(channelsAt, challengesAt), clock(), STATE, POLICY);
         assets = new Assets("Subak Assets", "ASSET", GENESIS, address(this));
         channels = new Channels(config());
+        challenges = new Challenges(
+            Challenges.Config(settlement, token, stake, authority(), guardian(), CHALLENGE_BOND, DATA_FEE)
+        );
+    }
+
+    /// @dev Whoever votes: one address, unless a test says otherwise.
+    function authority() internal view virtual returns (address) {
+        return AUTHORITY;
+    }
+
+    function guardian() internal view virtual returns (address) {
+        return GUARDIAN;
+    }
+
+    function parties(address channelsAt, address challengesAt) internal view returns (Settlement.Parties memory) {
+        return Settlement.Parties({
+            token: token,
+            payment: payment(),
+            budget: minter,
+            weights: stake,
+            revenue: IRevenue(channelsAt),
+            authority: authority(),
+            challenges: IChallenges(challengesAt),
+            predecessor: Settlement(address(0))
+        });
     }
 
     /// @dev What customers pay in: a stablecoin, unless a test says otherwise.
@@ -95,15 +131,20 @@ abstract contract Network is Test {
             settlement: address(settlement),
             bonds: stake,
             assets: assets,
-            authority: AUTHORITY,
-            treasury: TREASURY,
+            authority: authority(),
+            treasury: treasury(),
             genesis: GENESIS,
             epochSeconds: EPOCH,
             closeDelaySeconds: CLOSE_DELAY,
+            replaceSeconds: REPLACE,
             shareBps: SHARE_BPS,
             stakeUnits: 3,
             paymentUnits: 1
         });
+    }
+
+    function treasury() internal view virtual returns (address) {
+        return TREASURY;
     }
 
     function schedule() internal pure returns (Minter.Schedule memory) {
@@ -114,7 +155,7 @@ abstract contract Network is Test {
     }
 
     function clock() internal pure returns (Settlement.Clock memory) {
-        return Settlement.Clock(GENESIS, EPOCH, GRACE, ATTEMPT, CHALLENGE);
+        return Settlement.Clock(GENESIS, EPOCH, GRACE, SEAL, ATTEMPT, CHALLENGE, RECONFIRM, GOVERNANCE);
     }
 
     function onePool() internal pure returns (bytes32[] memory pools, uint16[] memory weightsBps) {
@@ -152,9 +193,13 @@ abstract contract Network is Test {
         return stake.leadOf(uint256(next()) + settlement.currentAttempt());
     }
 
-    /// @dev Waits until `last` can be opened, if it cannot yet, and opens up to it as whoever's turn it is.
+    /// @dev Waits until `last` can be opened, if it cannot yet, and opens up to it as whoever's turn it is; at a turn's end the next one's.
     function opens(uint32 last) internal {
         if (block.timestamp < readyAt(last)) vm.warp(readyAt(last));
+        uint256 time = block.timestamp;
+        uint32 turn = settlement.currentAttempt();
+        vm.warp(time + SEAL);
+        if (settlement.currentAttempt() == turn) vm.warp(time);
         uint32 first = next();
         uint32 attempt = settlement.currentAttempt();
         address opener = lead();
@@ -167,7 +212,7 @@ abstract contract Network is Test {
         uint128 rewards;
         (r.prevRoot, r.prevStateRoot, rewards, r.fees,) = settlement.finals();
         r.fees += feesGrowth;
-        (r.first, r.last, r.attempt,,) = settlement.opened();
+        (r.first, r.last,,,) = settlement.opened();
         r.root = root;
         r.stateRoot = keccak256(abi.encode("state", r.last));
         r.assetRoot = keccak256(abi.encode("assets", r.last));
@@ -180,7 +225,19 @@ abstract contract Network is Test {
         }
     }
 
-    function signed(bytes32 digest, uint256[] memory by) internal pure returns (bytes32[] memory rs, bytes32[] memory vss) {
+    /// @dev What verifiers sign in the running attempt and round.
+    function digest(Settlement.EpochRoot memory r) internal view returns (bytes32) {
+        (uint32 attempt, uint32 round,,,) = settlement.pending();
+        return settlement.digestOf(r.first, attempt, round, settlement.resultOf(r));
+    }
+
+    /// @dev Waits until the opened Books can be proposed.
+    function sealsPass() internal {
+        (,, uint64 deadline,,) = settlement.pending();
+        if (settlement.phase() == Settlement.Phase.OPEN && block.timestamp < deadline) vm.warp(deadline);
+    }
+
+    function signed(bytes32 digest_, uint256[] memory by) internal pure returns (bytes32[] memory rs, bytes32[] memory vss) {
         rs = new bytes32[](by.length);
         vss = new bytes32[](by.length);
         for (uint256 i = 1; i < by.length; ++i) {
@@ -189,12 +246,12 @@ abstract contract Network is Test {
             }
         }
         for (uint256 i = 0; i < by.length; ++i) {
-            (rs[i], vss[i]) = compact(by[i], digest);
+            (rs[i], vss[i]) = compact(by[i], digest_);
         }
     }
 
-    function compact(uint256 key, bytes32 digest) internal pure returns (bytes32, bytes32) {
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+    function compact(uint256 key, bytes32 digest_) internal pure returns (bytes32, bytes32) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest_);
         return (r, bytes32(uint256(s) | (uint256(v - 27) << 255)));
     }
 
@@ -206,13 +263,18 @@ abstract contract Network is Test {
     }
 
     function proposes(Settlement.EpochRoot memory r, uint256 signers) internal {
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(settlement.digestOf(r), keysOf(signers));
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), keysOf(signers));
+        sealsPass();
         settlement.propose(r, rs, vss);
     }
 
+    /// @dev The running deadline: of the seals, a window or a round.
+    function runsUntil() internal view returns (uint64 deadline) {
+        (,, deadline,,) = settlement.pending();
+    }
+
     function finalizes(Settlement.EpochRoot memory r) internal {
-        (, uint64 deadline,) = settlement.pending();
-        vm.warp(deadline);
+        vm.warp(runsUntil());
         settlement.finalize(r);
         feesGrowth = 0;
     }

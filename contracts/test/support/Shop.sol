@@ -253,7 +253,7 @@ contract Shop is Market {
     /// @dev The next epoch becomes final: HOST earns some of what was redeemed, and some new tokens.
     function settleStep(uint256 fees, uint256 rewards) external {
         (,,, uint128 had,) = settlement.finals();
-        feesGrowth = uint128(bound(fees, 0, channels.redeemed() - had));
+        feesGrowth = uint128(bound(fees, 0, channels.redeemed(address(settlement)) - had));
         rewards = bound(rewards, 0, minter.budget(next(), next()));
         delete leaves;
         (,, uint128 minted,,) = settlement.finals();

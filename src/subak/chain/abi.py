@@ -18,7 +18,8 @@ from subak.core.nouns.document import Address
 
 CONTRACTS = (
     *("Token", "TestDollar", "Minter", "Stake", "Assets", "Settlement", "Channels", "Attestations"),
-    *("SharesFactory", "AssetShares", "TimelockController"),
+    *("SharesFactory", "AssetShares", "Challenges", "SubakGovernor", "Timelock", "Treasury", "Guardian"),
+    *("AllowList", "Vault", "MirrorAssets"),
 )
 """Names of the contracts that the package carries."""
 _PANICS = {0x01: "assertion failed", 0x11: "overflow", 0x12: "division by zero", 0x21: "not an enum value", 0x32: "index out of bounds"}
@@ -86,6 +87,16 @@ class Abi:
         """Call data. Errors: KeyError for an unknown function, eth_abi.exceptions.EncodingError for a value that does not fit its type."""
         signature = self.functions[function]
         return signature.hash[:4] + abi_encode(signature.types, arguments)
+
+    def decode_call(self, function: str, data: bytes) -> tuple[Any, ...]:
+        """The arguments of a transaction that called a function. Errors: ValueError if it did not."""
+        signature = self.functions[function]
+        if data[:4] != signature.hash[:4]:
+            raise ValueError(f"{data[:4].hex()} does not call {self.name}.{function}")
+        try:
+            return _values(signature.types, data[4:])
+        except DecodingError as error:
+            raise ValueError(f"{len(data)} bytes are no call of {self.name}.{function}") from error
 
     def encode_creation(self, *arguments: Any) -> bytes:
         """What a transaction carries that creates the contract."""

@@ -129,7 +129,7 @@ def _settle(folder: str, book_hash: str, state_root: str) -> dict[str, Any]:
     book = timed("read", _load_verified)(archive, bytes.fromhex(book_hash))
     with ThreadPoolExecutor(2) as threads:
         settled = timed("other", SETTLE.settle)(book, before, {"energy": ENERGY}, threads.map)
-    message = timed("EpochRoot", epoch_root)([settled], [book], bytes(32), bytes.fromhex(state_root), 0)
+    message = timed("EpochRoot", epoch_root)([settled], [book], bytes(32), bytes.fromhex(state_root))
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     parts["other"] -= sum(parts[part] for part in set(PARTS.values()))
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -316,7 +316,7 @@ def _state(dice: np.random.Generator, snapshot: Snapshot, accounts: NDArray[np.u
             }
         ),
         accounts=pl.DataFrame({"account": binary_series("account", accounts), "rewards": from_ints(had), "fees": zero}).sort("account"),
-        totals=pl.DataFrame({"rewards": from_ints([sum(had)]), "fees": from_ints([0])}),
+        totals=pl.DataFrame({"rewards": from_ints([sum(had)]), "fees": from_ints([0]), "earlier_fees": from_ints([0])}),
         carried={"energy": pl.DataFrame({"asset": asset, **{name: carried[name] for name in sorted(carried)}})},
     )
 

@@ -18,6 +18,7 @@ from subak.chain.contracts import Contract, Sender
 from subak.chain.deploy import Genesis, Plan, SchedulePlan, StakePlan, TokenPlan, contract, deploy
 from subak.chain.local import LocalChain
 from subak.chain.rpc import Rpc
+from subak.core.canon.keccak import keccak256
 from subak.core.nouns.document import Hash
 from subak.core.nouns.network import Clock, Contracts
 
@@ -37,7 +38,7 @@ PLAN = Plan(
         epochs_per_period=3, budget_per_epoch=(1000 * TOKEN + 7, 500 * TOKEN), burst=2000 * TOKEN, refill_per_second=10**17
     ),
     pools={"bootstrap": 7001, "verifiers": 2999},
-    stake=StakePlan(minimum=100 * TOKEN, unbonding_seconds=14 * DAY),
+    stake=StakePlan(minimum=100 * TOKEN, unbonding_seconds=35 * DAY),
     timelock_seconds=2 * DAY,
     genesis=Genesis(policy=Hash(b"\x77" * 32)),
 )
@@ -61,6 +62,25 @@ class Town:
         """Mine a block at that time, or one second later than the last one; the clock stands again after it."""
         self.chain.run_from(unix_s)
         self.chain.freeze()
+
+
+def decide(town: Town, *calls: tuple[Contract, str, tuple[object, ...]]) -> None:
+    """Let the founder, who holds a quarter of all tokens, carry a vote, and wait until it acts."""
+    governor, token = town.contract("SubakGovernor"), town.contract("Token")
+    town.founder.send(token, "delegate", FOUNDER.address)
+    town.go_to(town.rpc.block().timestamp + 60)
+    targets, data = [each.address for each, _, _ in calls], [each.abi.encode_call(name, *given) for each, name, given in calls]
+    words = f"decided at {town.rpc.block().timestamp}"
+    act = (targets, [0] * len(calls), data)
+    named = (*act, keccak256(words.encode()))
+    town.founder.send(governor, "propose", *act, words)
+    proposal = governor.call("hashProposal", *named)
+    town.go_to(governor.call("proposalSnapshot", proposal) + 1)
+    town.founder.send(governor, "castVote", proposal, 1)
+    town.go_to(governor.call("proposalDeadline", proposal) + 1)
+    town.founder.send(governor, "queue", *named)
+    town.go_to(town.rpc.block().timestamp + PLAN.timelock_seconds + 1)
+    town.verifiers[0].send(governor, "execute", *named)
 
 
 def free_port() -> int:

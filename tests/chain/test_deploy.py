@@ -8,11 +8,24 @@ from typing import Any
 import msgspec
 import pytest
 
-from subak.chain.contracts import ChainRefused
-from subak.chain.deploy import Genesis, Plan, PlanRefused, SalesPlan, contract, create_address, deploy, is_deployed
+from subak.chain.contracts import ChainRefused, Contract, Sender
+from subak.chain.deploy import (
+    FIELDS,
+    Genesis,
+    GuardianPlan,
+    Plan,
+    PlanRefused,
+    SalesPlan,
+    StakePlan,
+    contract,
+    create_address,
+    deploy,
+    is_deployed,
+)
 from subak.chain.local import LocalChain
 from subak.chain.network_file import NetworkFileRefused, load_network, load_plan, write_network, write_plan
-from subak.chain.rpc import Rpc
+from subak.chain.rpc import Rpc, RpcError
+from subak.core.canon.keccak import keccak256
 from subak.core.nouns.document import Address
 from subak.core.nouns.network import Contracts, Network, Nodes
 
@@ -21,20 +34,25 @@ from .conftest import DAY, FOUNDER, GENESIS, TOKEN, VERIFIERS, Town, free_port
 
 def test_what_was_planned_stands_on_the_chain(town: Town) -> None:
     assert is_deployed(town.rpc, town.contracts)
-    token, minter, timelock = (town.contract(name) for name in ("Token", "Minter", "TimelockController"))
+    token, minter, timelock = (town.contract(name) for name in ("Token", "Minter", "Timelock"))
     assert (token.call("name"), token.call("symbol"), token.call("CAP")) == ("Subak", "SUBAK", 10**9 * TOKEN)
     assert [token.call("balanceOf", each.address) for each in [FOUNDER, *VERIFIERS]] == [10_000 * TOKEN] * 4
     assert token.call("MINTER") == town.contracts.minter
-    assert (minter.call("SETTLEMENT"), minter.call("AUTHORITY")) == (town.contracts.settlement, town.contracts.timelock)
+    assert (minter.call("settlement"), minter.call("AUTHORITY")) == (town.contracts.settlement, town.contracts.timelock)
     settlement = town.contract("Settlement")
     parts = [settlement.call(name) for name in ("TOKEN", "PAYMENT", "BUDGET", "WEIGHTS", "REVENUE", "AUTHORITY")]
     here = town.contracts
     assert parts == [here.token, here.payment, here.minter, here.stake, here.channels, here.timelock]
     channels = town.contract("Channels")
-    facts = ("PAYMENT", "TOKEN", "SETTLEMENT", "BONDS", "ASSETS", "AUTHORITY", "TREASURY", "BURNS", "CLOSE_DELAY_SECONDS")
+    facts = ("PAYMENT", "TOKEN", "settlement", "BONDS", "ASSETS", "AUTHORITY", "TREASURY", "BURNS", "CLOSE_DELAY_SECONDS")
     said = [channels.call(name) for name in facts]
-    assert said == [here.payment, here.token, here.settlement, here.stake, here.assets, here.timelock, here.timelock, False, 2 * DAY + 3600]
-    assert town.contract("Stake").call("SLASHER") == here.channels
+    assert said == [here.payment, here.token, here.settlement, here.stake, here.assets, here.timelock, here.treasury, False, 2 * DAY + 3600]
+    stake, challenges = town.contract("Stake"), town.contract("Challenges")
+    assert [stake.call(name) for name in ("CHANNELS", "challenges", "AUTHORITY")] == [here.channels, here.challenges, here.timelock]
+    said = [challenges.call(name) for name in ("SETTLEMENT", "TOKEN", "BONDS", "AUTHORITY", "GUARDIAN")]
+    assert said == [here.settlement, here.token, here.stake, here.timelock, here.guardian]
+    assert (challenges.call("BOND"), challenges.call("DATA_FEE")) == (town.plan.bond, town.plan.bond // 10)
+    assert [settlement.call(name) for name in ("CHALLENGES", "PREDECESSOR")] == [here.challenges, bytes(20)]
     assert town.contract("TestDollar").call("decimals") == 6
     assert town.contract("Attestations").call("AUTHORITY") == here.timelock
     assert any(town.contract("SharesFactory").call("IMPLEMENTATION"))
@@ -43,16 +61,98 @@ def test_what_was_planned_stands_on_the_chain(town: Town) -> None:
 
     roles = {name: timelock.call(name) for name in ("PROPOSER_ROLE", "CANCELLER_ROLE", "EXECUTOR_ROLE", "DEFAULT_ADMIN_ROLE")}
     holders = {
-        name: [each for each in (FOUNDER.address, bytes(20), here.timelock) if timelock.call("hasRole", role, each)]
+        name: [each for each in (FOUNDER.address, bytes(20), here.timelock, here.governor) if timelock.call("hasRole", role, each)]
         for name, role in roles.items()
     }
     assert holders == {
-        "PROPOSER_ROLE": [FOUNDER.address],
-        "CANCELLER_ROLE": [FOUNDER.address],
+        "PROPOSER_ROLE": [here.governor],
+        "CANCELLER_ROLE": [here.governor],
         "EXECUTOR_ROLE": [bytes(20)],
         "DEFAULT_ADMIN_ROLE": [here.timelock],
     }
     assert timelock.call("getMinDelay") == town.plan.timelock_seconds
+
+
+def deployed(rpc: Rpc, contracts: Contracts) -> list[Contract]:
+    """Every contract of a deployment, also the one that SharesFactory made."""
+    found = [each for name in FIELDS if any((each := contract(rpc, contracts, name)).address)]
+    shares = contract(rpc, contracts, "SharesFactory").call("IMPLEMENTATION")
+    return [*found, Contract("AssetShares", shares, rpc)]
+
+
+def outsiders(rpc: Rpc, contracts: Contracts) -> dict[str, Address]:
+    """Whom the contracts name and who is no contract, by getter; nobody is nobody."""
+    said = {
+        f"{each.name}.{getter}": each.call(getter)
+        for each in deployed(rpc, contracts)
+        for getter, signature in each.abi.functions.items()
+        if not signature.types and signature.outputs == ("address",)
+    }
+    return {getter: address for getter, address in said.items() if any(address) and not rpc.code(address)}
+
+
+def test_no_account_of_a_person_holds_any_role(town: Town) -> None:
+    """Only the importer is named, and it is nobody from genesis on: see the next test."""
+    assert outsiders(town.rpc, town.contracts) == {"Assets.IMPORTER": FOUNDER.address}
+    everyone = deployed(town.rpc, town.contracts)
+    granted = [keccak256(b"RoleGranted(bytes32,address,address)"), keccak256(b"OwnershipTransferred(address,address)")]
+    head = town.rpc.block().number
+    logs = town.rpc.logs(0, head, [each.address for each in everyone], granted)
+    timelock = town.contract("Timelock")
+    roles = [timelock.event(log) for log in logs]
+    executor = timelock.call("EXECUTOR_ROLE")
+    holders = {(event.values["role"] == executor, event.values["account"]) for event in roles if event is not None}
+    assert None not in roles
+    assert holders == {(True, Address(bytes(20))), (False, town.contracts.governor), (False, town.contracts.timelock)}
+
+
+OWNER_LIKE = [
+    *("owner()", "admin()", "getOwner()", "implementation()", "pendingOwner()", "transferOwnership(address)", "renounceOwnership()"),
+    *("upgradeTo(address)", "upgradeToAndCall(address,bytes)", "changeAdmin(address)", "setOwner(address)", "initialize()"),
+    *("sweep(address)", "rescue(address)", "unpause()", "selfdestruct()"),
+]
+PROXY_SLOTS = [int.from_bytes(keccak256(f"eip1967.proxy.{part}".encode())) - 1 for part in ("implementation", "admin", "beacon")]
+
+
+def test_nothing_has_an_owner_or_can_be_exchanged(town: Town) -> None:
+    for each in deployed(town.rpc, town.contracts):
+        for words in OWNER_LIKE:
+            selector = keccak256(words.encode())[:4]
+            assert selector not in [signature.hash[:4] for signature in each.abi.functions.values()], f"{each.name} has {words}"
+            with pytest.raises(RpcError):
+                town.rpc.call(each.address, selector + bytes(32))
+        stored = [town.rpc.request("eth_getStorageAt", "0x" + each.address.hex(), hex(slot), "latest") for slot in PROXY_SLOTS]
+        assert [int(word, 16) for word in stored] == [0, 0, 0], each.name
+
+
+def test_importer_and_guardian_end_by_the_clock(tmp_path: Path, plan: Plan) -> None:
+    keyholder = VERIFIERS[0]
+    until = GENESIS + 30 * DAY
+    plan = msgspec.structs.replace(plan, guardian=GuardianPlan("0x" + keyholder.address.hex(), until))
+    with LocalChain(tmp_path / "chain", free_port(), GENESIS, speed=1) as chain:
+        rpc = Rpc(chain.url)
+        for each in (FOUNDER, keyholder):
+            chain.fund(each.address, 10 * TOKEN)
+        contracts = deploy(rpc, FOUNDER, plan)
+        assert outsiders(rpc, contracts) == {"Assets.IMPORTER": FOUNDER.address, "Guardian.KEYHOLDER": keyholder.address}
+        assets, guardian, founder, keeper = (
+            contract(rpc, contracts, "Assets"),
+            contract(rpc, contracts, "Guardian"),
+            Sender(rpc, FOUNDER),
+            Sender(rpc, keyholder),
+        )
+        for_another = [(keyholder.address, 1, bytes([place]) * 32, b"energy".ljust(32, b"\0"), 0, 5_000) for place in (1, 2)]
+        founder.send(assets, "register", for_another[0])
+        chain.run_from(GENESIS)
+        chain.freeze()
+        with pytest.raises(ChainRefused, match="Assets_NotAllowed"):
+            founder.send(assets, "register", for_another[1])
+        keeper.send(guardian, "pauseMinting")
+        assert contract(rpc, contracts, "Minter").call("pausedUntil") > GENESIS
+        chain.run_from(until)
+        chain.freeze()
+        with pytest.raises(ChainRefused, match="Guardian_Over"):
+            keeper.send(guardian, "pauseMinting")
 
 
 def test_what_a_contract_would_refuse_is_refused_before_anything_is_sent(folder: Path, plan: Plan) -> None:
@@ -85,6 +185,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("a pool's name does not fit", {"pools": {"x" * 33: 10_000}}, "not a name"),
     ("a pool without a name", {"pools": {"": 10_000}}, "not a name"),
     ("no policy", {"genesis": Genesis()}, "no policy"),
+    ("votes outlive the bonds", {"stake": StakePlan(100, 14 * DAY)}, f"held {14 * DAY} s"),
+    ("governance cannot decide in time", {"timelock_seconds": 8 * DAY}, f"a vote takes up to {15 * DAY} s"),
+    ("a new Settlement before everyone could leave", {"replace_seconds": 36 * DAY}, f"leaving takes up to {36 * DAY} s"),
 ]
 
 

@@ -15,9 +15,9 @@ from subak.chain.settlement import Phase, Settlement
 from subak.chain.snapshot import Follower, budget_of, fold
 from subak.core.canon.ids import asset_id, site_id
 from subak.core.canon.merkle import Tree, pack_words, standard_leaf_hashes
-from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
+from subak.core.canon.typed_data import EpochRoot, result_hash, vote_digest
 
-from .conftest import CLOCK, DAY, FOUNDER, GENESIS, PLAN, TOKEN, VERIFIERS, Town
+from .conftest import CLOCK, DAY, FOUNDER, GENESIS, PLAN, TOKEN, VERIFIERS, Town, decide
 
 KEY = b"\x05" * 32
 KIND = b"energy".ljust(32, b"\0")
@@ -70,8 +70,6 @@ def test_from_stake_to_claim(town: Town) -> None:
     root = EpochRoot(
         first=0,
         last=0,
-        attempt=0,
-        round=0,
         prev_root=bytes(32),
         root=tree.root,
         prev_state_root=PLAN.genesis.state_root,
@@ -83,16 +81,19 @@ def test_from_stake_to_claim(town: Town) -> None:
         book_hashes=(BOOK,),
         policy_hashes=(PLAN.genesis.policy,),
     )
-    digest = epoch_root_digest(root, town.plan.chain_id, town.contracts.settlement)
-    assert settlement.contract.call("digestOf", dataclasses.astuple(root)) == digest
+    result = result_hash(root)
+    assert settlement.contract.call("resultOf", dataclasses.astuple(root)) == result
+    digest = vote_digest(0, 0, 0, result, town.plan.chain_id, town.contracts.settlement)
+    assert settlement.contract.call("digestOf", 0, 0, 0, result) == digest
     votes = [(verifier.address, verifier.sign_digest(digest)) for verifier in VERIFIERS]
     assert [recover(digest, signature) for _, signature in votes] == [signer for signer, _ in votes]
+    town.go_to(opened.sealed_unix_s)
     with pytest.raises(ChainRefused, match="Settlement_NoQuorum"):
         settlement.propose(root, votes[:1])
     settlement.propose(root, reversed(votes))
     pending = settlement.view().pending
     assert pending is not None
-    assert pending.digest == digest
+    assert (pending.result, pending.round, pending.escalated) == (result, 0, False)
     with pytest.raises(ChainRefused, match="Settlement_InWindow"):
         settlement.finalize(root)
     town.go_to(pending.deadline_unix_s)
@@ -224,16 +225,9 @@ def test_pool_budgets_are_the_minters(town: Town) -> None:
 
 def test_a_policy_acts_from_its_epoch(town: Town) -> None:
     follower = Follower(town.rpc, town.contracts, CLOCK)
-    timelock, settlement = town.contract("TimelockController"), Settlement(town.rpc, town.contracts)
-    epoch = CLOCK.epoch_at(town.rpc.block().timestamp) + 5
-    call = settlement.contract.abi.encode_call("setPolicy", epoch, b"\x88" * 32)
-    operation = (town.contracts.settlement, 0, call, bytes(32), bytes(32))
-    town.founder.send(timelock, "schedule", *operation, PLAN.timelock_seconds)
-    with pytest.raises(ChainRefused, match="TimelockUnexpectedOperationState"):
-        town.founder.send(timelock, "execute", *operation)
-    town.go_to(town.rpc.block().timestamp + 2 * DAY)
-    # Anyone executes what the founder proposed and everyone had time to read.
-    town.verifiers[0].send(timelock, "execute", *operation)
+    settlement = Settlement(town.rpc, town.contracts)
+    epoch = CLOCK.epoch_at(town.rpc.block().timestamp) + 20
+    decide(town, (settlement.contract, "setPolicy", (epoch, b"\x88" * 32)))
     for each in (0, epoch - 1, epoch, epoch + 9):
         assert follower.policy(each) == settlement.policy(each)
     assert (follower.policy(epoch - 1), follower.policy(epoch)) == (PLAN.genesis.policy, b"\x88" * 32)

@@ -1,19 +1,24 @@
-"""The fold of events, case by case, without a chain."""
+"""The fold of events, case by case; and of who weighs what, beside the contract that says so."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
-from subak.chain.contracts import Event
-from subak.chain.rpc import Log
-from subak.chain.snapshot import MOST_RATED, budget_of, fold, policy_in_force, text_of
+from subak.chain.contracts import Contract, Event
+from subak.chain.rpc import Log, RpcError
+from subak.chain.snapshot import MOST_RATED, Follower, budget_of, fold, policy_in_force, read_events, text_of
 from subak.core.nouns.document import Address, Hash
 from subak.core.nouns.network import Clock
-from subak.core.nouns.snapshot import ASSETS, ATTESTATIONS, LANES, PAYEES, POOLS
+from subak.core.nouns.snapshot import ASSETS, ATTESTATIONS, LANES, PAYEES, POOLS, VERIFIERS
+
+from .conftest import TOKEN, Town
 
 CLOCK = Clock(genesis_unix_s=100_000, epoch_seconds=1000, grace_seconds=0, attempt_seconds=1, challenge_seconds=1)
 BEFORE, IN_0, IN_1 = 99_000, 100_500, 101_500
@@ -115,7 +120,7 @@ CASES = [
 ]
 
 
-SCHEMAS = {"assets": ASSETS, "payees": PAYEES, "pools": POOLS, "lanes": LANES, "attestations": ATTESTATIONS}
+SCHEMAS = {"assets": ASSETS, "payees": PAYEES, "pools": POOLS, "lanes": LANES, "attestations": ATTESTATIONS, "verifiers": VERIFIERS}
 LANE, OTHER_LANE, CUSTOMER, ISSUER = b"\x1a" * 32, b"\x0a" * 32, b"\xc0" * 20, b"\x15" * 20
 INSTALLED = b"installed".ljust(32, b"\0")
 
@@ -216,3 +221,180 @@ def test_the_newest_policy_that_has_begun_is_in_force() -> None:
 )
 def test_names_that_are_no_text_stand_as_hex(word: bytes, text: str) -> None:
     assert text_of(word) == text
+
+
+def joined(from_epoch: int, owner: bytes, signer: bytes, weight: int) -> list[Event]:
+    entered = event("Joined", BEFORE, owner=owner, signer=signer, amount=weight, fromEpoch=from_epoch)
+    return [weighed(from_epoch, owner, weight), entered]
+
+
+def weighed(from_epoch: int, owner: bytes, weight: int) -> Event:
+    return event("WeightSet", BEFORE, owner=owner, fromEpoch=from_epoch, rawWeight=weight)
+
+
+def allowed(from_epoch: int, *weights: int) -> Event:
+    signers = tuple(owner_of(99 - number) for number in range(len(weights)))
+    return event("SignersSet", BEFORE, fromEpoch=from_epoch, signers=signers, weights=weights)
+
+
+def owner_of(number: int) -> bytes:
+    return bytes([number]) * 20
+
+
+def many(*raw: int) -> list[Event]:
+    return [each for number, weight in enumerate(raw, 1) for each in joined(0, owner_of(number), owner_of(100 - number), weight)]
+
+
+@pytest.mark.parametrize(
+    ("events", "epoch", "rows"),
+    [
+        ([], 0, []),
+        (many(5, 7), 0, [(98, 2, 7), (99, 1, 5)]),
+        ([*many(5), weighed(2, owner_of(1), 9)], 1, [(99, 1, 5)]),
+        ([*many(5), weighed(2, owner_of(1), 9)], 2, [(99, 1, 9)]),
+        ([*many(5), weighed(2, owner_of(1), 9), weighed(2, owner_of(1), 0)], 2, []),
+        ([*many(5), event("SignerRotated", BEFORE, owner=owner_of(1), signer=owner_of(50), fromEpoch=1)], 0, [(99, 1, 5)]),
+        ([*many(5), event("SignerRotated", BEFORE, owner=owner_of(1), signer=owner_of(50), fromEpoch=1)], 1, [(50, 1, 5)]),
+        ([*many(5), weighed(1, owner_of(1), 0), *joined(9, owner_of(1), owner_of(50), 8)], 9, [(50, 1, 8)]),
+        (many(1000, 1, 1), 0, [(97, 3, 1), (98, 2, 1), (99, 1, 1000)]),
+        (many(1000, 1, 1, 1), 0, [(96, 4, 1), (97, 3, 1), (98, 2, 1), (99, 1, 250)]),
+        ([*many(1000, 1, 1, 1), weighed(1, owner_of(4), 0)], 1, [(97, 3, 1), (98, 2, 1), (99, 1, 1000)]),
+        (many(10, 10, 10, 10), 0, [(96, 4, 10), (97, 3, 10), (98, 2, 10), (99, 1, 10)]),
+        ([allowed(0, 1, 1, 1, 1000)], 0, [(96, 96, 1000), (97, 97, 1), (98, 98, 1), (99, 99, 1)]),
+        ([allowed(0, 1, 1, 1, 1000), allowed(2, 5, 0)], 1, [(96, 96, 1000), (97, 97, 1), (98, 98, 1), (99, 99, 1)]),
+        ([allowed(0, 1, 1, 1, 1000), allowed(2, 5, 0)], 2, [(99, 99, 5)]),
+        (many(500, 400, 100, 103), 0, [(96, 4, 103), (97, 3, 100), (98, 2, 275), (99, 1, 275)]),
+    ],
+)
+def test_who_weighs_and_from_when(events: list[Event], epoch: int, rows: list[tuple[int, int, int]]) -> None:
+    table = fold(events, CLOCK, epoch).verifiers
+    assert table.rows() == [(owner_of(signer), owner_of(owner), weight) for signer, owner, weight in rows]
+    assert table.schema == VERIFIERS
+
+
+@dataclass
+class Play:
+    """Verifiers who come, go, grow, are punished and change keys, by the throw of dice."""
+
+    town: Town
+    dice: random.Random
+    owners: list[bytes]
+    done: dict[str, int] = field(default_factory=dict)
+    """How often each move was taken by the contract."""
+    signers: list[bytes] = field(default_factory=list)
+    """Everyone that ever signed."""
+
+    def __post_init__(self) -> None:
+        token = self.town.contract("Token")
+        self.signers += [signer for signer, _, _ in _weighing(self.town, 0)]
+        self.town.rpc.request("anvil_autoImpersonateAccount", True)
+        contracts = self.town.contracts
+        for account in [*self.owners, contracts.challenges, contracts.channels, contracts.timelock]:
+            self.town.chain.fund(account, TOKEN)
+        for owner in self.owners:
+            self.town.founder.send(token, "transfer", owner, 800 * TOKEN)
+            send(self.town, owner, token, "approve", contracts.stake, 800 * TOKEN)
+
+    def move(self) -> None:
+        owner = self.dice.choice(self.owners)
+        stake, contracts = self.town.contract("Stake"), self.town.contracts
+        signer = stake.call("signerOf", owner)
+        fresh = self.dice.randbytes(20)
+        amount = self.dice.choice([1, 7, 100 * TOKEN, self.dice.randrange(100 * TOKEN, 700 * TOKEN)])
+        moves: list[tuple[str, Callable[[], bool]]] = [
+            ("join", lambda: send(self.town, owner, stake, "join", fresh, max(amount, 100 * TOKEN))),
+            ("add", lambda: send(self.town, owner, stake, "add", amount)),
+            ("rotate", lambda: send(self.town, owner, stake, "rotateSigner", fresh)),
+            ("exit", lambda: send(self.town, owner, stake, "exit")),
+            ("withdraw", lambda: send(self.town, owner, stake, "withdraw")),
+            ("slash", lambda: send(self.town, contracts.challenges, stake, "slash", signer, amount // 2)),
+            ("slash as a clerk", lambda: send(self.town, contracts.channels, stake, "slash", signer, amount // 3)),
+            ("forfeit", lambda: send(self.town, contracts.challenges, stake, "forfeit", signer)),
+            ("adjust", lambda: any(send(self.town, owner, stake, "adjust", each) for each in self.owners)),
+            ("punish", lambda: send(self.town, contracts.timelock, stake, "punish", owner, 1500, bytes(32))),
+            ("expel", lambda: send(self.town, contracts.timelock, stake, "expel", owner)),
+            ("publish", lambda: send(self.town, owner, stake, "publish")),
+        ]
+        shares = [18, 6, 6, 2, 4, 2, 2, 2, 4, 2, 1, 3]
+        name, act = self.dice.choices(moves, shares)[0]
+        if act():
+            self.done[name] = self.done.get(name, 0) + 1
+            if name in ("join", "rotate"):
+                self.signers.append(fresh)
+
+
+def send(town: Town, sender: bytes, contract: Contract, function: str, *arguments: Any) -> bool:
+    """Send as anyone; whether the contract took it."""
+    call = {"from": "0x" + sender.hex(), "to": "0x" + contract.address.hex(), "gas": hex(15_000_000)}
+    call["data"] = "0x" + contract.abi.encode_call(function, *arguments).hex()
+    try:
+        town.rpc.request("eth_call", call, "latest")
+    except RpcError:
+        return False
+    town.rpc.request("eth_sendTransaction", call)
+    town.chain.mine()
+    return True
+
+
+def _weighing(town: Town, epoch: int) -> list[tuple[bytes, bytes, int]]:
+    events = read_events(town.rpc, town.contracts, 0, town.rpc.block().number)
+    rows: list[tuple[bytes, bytes, int]] = fold(events, town.plan.clock, epoch).verifiers.cast({"weight": pl.Int128}).rows()
+    return rows
+
+
+def test_weights_are_what_the_contract_says_in_every_epoch(town: Town) -> None:
+    """Fuzzed: the fold beside ``weightOf`` and ``totalWeight``, for past, running and coming epochs."""
+    stake, clock = town.contract("Stake"), town.plan.clock
+    play = Play(town, random.Random(4), [bytes([0xE0 + number]) * 20 for number in range(12)])
+    most = capped = 0
+    for epoch in range(50):
+        town.go_to(max(clock.first_unix_s(epoch) + 60, town.rpc.block().timestamp + 1))
+        for _ in range(play.dice.randrange(5)):
+            play.move()
+        for asked in {max(epoch - 9, 0), max(epoch - 1, 0), epoch, epoch + 1, epoch + 7}:
+            rows = _weighing(town, asked)
+            weights = {signer: weight for signer, _, weight in rows}
+            most = max(most, len(rows))
+            capped += len(rows) >= 4 and 4 * max(weights.values()) > sum(weights.values())
+            told = stake.call_many([("weightOf", (signer, asked)) for signer in play.signers])
+            assert {signer: weight for signer, weight in zip(play.signers, told, strict=True) if weight} == weights, (epoch, asked)
+            assert stake.call("totalWeight", asked) == sum(weights.values())
+            signers = [signer for signer, _, _ in rows]
+            if signers:
+                assert stake.call("weigh", signers, asked) == (sum(weights.values()), sum(weights.values()))
+            assert stake.call_many([("ownerOfSigner", (signer,)) for signer in signers]) == [owner for _, owner, _ in rows]
+    assert (most >= 7, capped >= 20) == (True, True), (most, capped)
+    assert {"join", "add", "rotate", "exit", "slash", "forfeit", "adjust", "publish"} <= set(play.done), play.done
+
+
+def test_a_network_without_some_contracts_is_read_without_them(town: Town) -> None:
+    less = msgspec.structs.replace(town.contracts, channels=Address(bytes(20)), attestations=Address(bytes(20)))
+    head = town.rpc.block().number
+    every, fewer = (read_events(town.rpc, contracts, 0, head) for contracts in (town.contracts, less))
+    left_out = {town.contracts.channels, town.contracts.attestations}
+    assert fewer == [each for each in every if each.log.address not in left_out]
+    assert any(each.log.address in left_out for each in every)
+
+
+def test_books_and_when_they_were_opened(town: Town) -> None:
+    follower, clock = Follower(town.rpc, town.contracts, town.plan.clock), town.plan.clock
+    settlement = town.contract("Settlement")
+    assert follower.books_of(0) == []
+    with pytest.raises(LookupError, match="never opened"):
+        follower.opened_unix_s(bytes(32))
+    town.rpc.request("anvil_autoImpersonateAccount", True)
+    one, two, three = (bytes([number]) * 32 for number in (1, 2, 3))
+    times = []
+    for last, books in ((1, [one, two]), (0, [one]), (1, [three, two])):
+        town.go_to(town.rpc.block().timestamp + clock.attempt_seconds)
+        attempt = settlement.call("currentAttempt")
+        lead = town.contract("Stake").call("leadOf", attempt)
+        town.chain.fund(lead, TOKEN)
+        assert send(town, lead, settlement, "open", 0, last, attempt, books, 1)
+        times.append(town.rpc.block().timestamp)
+        assert follower.opened_books(0, attempt) == tuple(books)
+    assert follower.books_of(0) == [one, three]
+    assert follower.books_of(1) == [two]
+    assert follower.books_of(2) == []
+    assert [follower.opened_unix_s(each) for each in (one, two, three)] == [times[0], times[0], times[2]]
+    assert follower.first_state_root() is None

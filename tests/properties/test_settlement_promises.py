@@ -152,7 +152,8 @@ def test_the_same_inputs_give_the_same_roots(history: History, dice: Any) -> Non
         shuffled.append(tuple(queues[name].pop(0) for name in turns))
     found, again = history.settled(), replace(history, said=tuple(shuffled)).settled()
     for one, other in zip(found, again, strict=True):
-        assert (one.state_root, one.tree.root, one.asset_tree.root) == (other.state_root, other.tree.root, other.asset_tree.root)
+        states = [replace(each.state, sealed=each.state.sealed.clear()).root() for each in (one, other)]
+        assert (states[0], one.tree.root, one.asset_tree.root) == (states[1], other.tree.root, other.asset_tree.root)
         assert one.summary == other.summary
         assert Counter(map(str, one.verdicts.iter_rows())) == Counter(map(str, other.verdicts.iter_rows()))
 

@@ -14,9 +14,16 @@ from subak.archive.tables import read_limit_table, read_lines, read_tables, writ
 from subak.core.canon.json import encode
 from subak.core.canon.segment import valid
 from subak.core.kind import Rules, Schema
-from subak.core.nouns import Book, Contents, Policy, Snapshot, State, decode
+from subak.core.nouns import Book, Contents, Head, Policy, Snapshot, State, decode
 from subak.core.nouns.book import LINES, SegmentRef
 from subak.core.settlement import CORE_SCHEMAS
+
+MAX_HEADS = 256
+"""Heads in one Book: four times the verifiers that can have a stake at once."""
+MAX_SEALS = 1024
+"""Seals in one head: a handful of Books, each sealed by everyone."""
+MAX_HEAD_BYTES = 1 << 24
+"""A head is a list of hashes: more than any verifier's answer may have."""
 
 
 class BookRefused(ValueError):
@@ -43,11 +50,13 @@ def read_contents(archive: Archive, book_hash: bytes) -> Contents:
 
 
 def load_book(archive: Archive, book_hash: bytes, kinds: Mapping[str, Rules]) -> Book:
-    """The whole Book, every signature checked.
+    """The whole Book, the signature of every Entry checked.
 
     Errors: NotThere for a missing part, BookRefused or ValueError for one that disagrees with its hash, naming both.
     """
     contents = read_contents(archive, book_hash)
+    if len(contents.heads) > MAX_HEADS:
+        raise BookRefused(f"book {book_hash.hex()} names {len(contents.heads)} heads, at most {MAX_HEADS}")
     policy = read_policy(archive, contents.policy)
     schemas = schemas_of(kinds)
     snapshot = Snapshot(**read_tables(archive, "snapshot", contents.snapshot.hash))
@@ -59,7 +68,26 @@ def load_book(archive: Archive, book_hash: bytes, kinds: Mapping[str, Rules]) ->
         snapshot=snapshot,
         entries=assemble(frames, schemas, contents, snapshot),
         lines=assemble_lines(read_lines(archive, sha) for sha in contents.lines),
+        heads=tuple(read_head(archive, sha) for sha in contents.heads),
     )
+
+
+def read_head(archive: Archive, head_hash: bytes) -> Head:
+    """A verifier's head; whether it signed it is for who can tell accounts. Errors: NotThere, WrongContent; BookRefused if it is not
+    canonical, so that one head has one hash, or lists more than anyone has to read."""
+    path = f"heads/{head_hash.hex()}.json"
+    raw = get_checked(archive, path, head_hash)
+    if len(raw) > MAX_HEAD_BYTES:
+        raise BookRefused(f"{path} has {len(raw)} bytes, at most {MAX_HEAD_BYTES}")
+    try:
+        head = decode(raw, Head)
+    except ValueError as error:
+        raise BookRefused(f"{path} is no head: {error}") from None
+    if encode(head) != raw:
+        raise BookRefused(f"{path} is not canonical JSON")
+    if len(head.seals) > MAX_SEALS:
+        raise BookRefused(f"{path} lists {len(head.seals)} seals, at most {MAX_SEALS}")
+    return head
 
 
 def read_limit_tables(archive: Archive, policy: Policy) -> dict[str, dict[str, Mapping[str, NDArray[np.generic]]]]:
@@ -95,6 +123,12 @@ def read_state(archive: Archive, state_root: bytes) -> State:
     """Carried state of this root; before epoch 0 it is the empty state, which no archive needs to hold."""
     genesis = State.genesis()
     return genesis if state_root == genesis.root() else State.from_tables(read_tables(archive, "state", state_root))
+
+
+def read_before(archive: Archive, state_root: bytes, rewards: int, fees: int) -> State:
+    """The state that a range is settled from, by what is final on the chain: state root and totals. Errors: those of ``read_state`` and
+    ``State.resumed``."""
+    return read_state(archive, state_root).resumed(rewards, fees)
 
 
 def write_state(archive: Archive, state: State) -> bytes:

@@ -209,7 +209,7 @@ class Channels:
 
     def redeemed(self) -> int:
         """What was handed to the settlement for hosts, ever."""
-        net: int = self._channels.call("redeemed")
+        net: int = self._channels.call("redeemed", self._channels.call("settlement"))
         return net
 
     def lane_state(self, lane: bytes) -> tuple[int, int, bool]:

@@ -8,7 +8,7 @@ import msgspec
 
 from subak.chain.abi import abi
 from subak.chain.accounts import Account
-from subak.chain.contracts import Contract, Sender
+from subak.chain.contracts import ChainRefused, Contract, Sender
 from subak.chain.rpc import Rpc
 from subak.core.canon.keccak import keccak256
 from subak.core.nouns.document import Address, Hash
@@ -22,8 +22,10 @@ WHOLE_BPS = 10_000
 TEST, TOKEN = "test", "token"
 """What a plan's customers can pay in beside an existing stablecoin."""
 FIELDS = {
-    "TimelockController": "timelock",
+    "Timelock": "timelock",
     "Token": "token",
+    "SubakGovernor": "governor",
+    "Treasury": "treasury",
     "TestDollar": "payment",
     "Minter": "minter",
     "Stake": "stake",
@@ -32,6 +34,8 @@ FIELDS = {
     "Attestations": "attestations",
     "SharesFactory": "shares",
     "Settlement": "settlement",
+    "Challenges": "challenges",
+    "Guardian": "guardian",
 }
 """Solidity's names in the order of deployment, and where ``Contracts`` keeps their addresses."""
 _NOBODY = Address(bytes(20))
@@ -74,6 +78,39 @@ class StakePlan(msgspec.Struct, frozen=True):
     """The least that a verifier brings, in the token's smallest unit."""
     unbonding_seconds: int
     """How long a bond is held after the last epoch it weighed in; at least 14 days."""
+
+
+class GovernancePlan(msgspec.Struct, frozen=True):
+    """How members decide. Each number is bounded in the governor's bytecode, also for the votes that change it."""
+
+    voting_delay_seconds: int = 86_400
+    """From a proposal to its vote; who votes is as of its end."""
+    voting_period_seconds: int = 5 * 86_400
+    """How long a vote lasts."""
+    late_quorum_seconds: int = 86_400
+    """How long a vote goes on at least after it reaches its quorum: nobody turns it in the last minute."""
+    quorum_percent: int = 4
+    """Of all votes, how many must be for or abstain."""
+    threshold: int = 0
+    """Votes that a proposer needs, in the token's smallest unit; at most a hundredth of the supply."""
+
+
+class ChallengePlan(msgspec.Struct, frozen=True):
+    """What it costs to contest a result, in the smallest unit of the token that bonds are in."""
+
+    bond: int = 0
+    """Of a first challenge; 0 is a hundredth of the first epoch's budget."""
+    data_fee: int = 0
+    """Burned by who says that data is missing; 0 is a tenth of the bond."""
+
+
+class GuardianPlan(msgspec.Struct, frozen=True):
+    """Who may pause minting for a week and challenge without a bond while a network is young."""
+
+    keyholder: str = ""
+    """Its account as 0x hex; left away, there is no guardian."""
+    until_unix_s: int = 0
+    """When its powers end; at most 18 months after genesis."""
 
 
 class SalesPlan(msgspec.Struct, frozen=True):
@@ -125,6 +162,14 @@ class Plan(msgspec.Struct, frozen=True):
     """How long the authority's decisions wait before they act."""
     sales: SalesPlan = SalesPlan()
     """What customers pay in."""
+    governance: GovernancePlan = GovernancePlan()
+    """How members decide."""
+    challenges: ChallengePlan = ChallengePlan()
+    """What it costs to contest a result."""
+    guardian: GuardianPlan = GuardianPlan()
+    """Who watches over the first months."""
+    replace_seconds: int = 60 * 86_400
+    """How long the announcement of a new Settlement waits; longer than every exit."""
     issuers: dict[str, list[str]] = {}
     """Whose attestations count at genesis: topic to addresses as 0x hex."""
     genesis: Genesis = Genesis()
@@ -133,6 +178,16 @@ class Plan(msgspec.Struct, frozen=True):
     """Where to reach it."""
     speed: int = 1
     """Network seconds per real second; 1 except in a replay."""
+
+    @property
+    def bond(self) -> int:
+        """What a first challenge costs."""
+        return self.challenges.bond or max(1, max(self.schedule.budget_per_epoch, default=0) // 100)
+
+    @property
+    def close_delay_seconds(self) -> int:
+        """How long a lane's vouchers can be redeemed after its end."""
+        return self.sales.close_delay_seconds or 2 * self.clock.epoch_seconds + 3600
 
     def check(self) -> None:
         """What the contracts would refuse only after some of them are deployed, or never. Errors: PlanRefused."""
@@ -154,6 +209,23 @@ class Plan(msgspec.Struct, frozen=True):
             _address(holder)
         for topic in self.issuers:
             word_of(topic)
+        clock, vote = self.clock, self.governance
+        windows = clock.epoch_seconds + clock.attempt_seconds + 3 * clock.challenge_seconds + clock.reconfirm_seconds
+        windows += clock.governance_seconds
+        if self.stake.unbonding_seconds <= windows:
+            raise PlanRefused(
+                f"a bond is held {self.stake.unbonding_seconds} s, and a vote can be contested for {windows} s: hold it longer"
+            )
+        deciding = vote.voting_delay_seconds + vote.voting_period_seconds + vote.late_quorum_seconds + self.timelock_seconds
+        if clock.governance_seconds <= deciding:
+            raise PlanRefused(
+                f"an escalated result waits {clock.governance_seconds} s, and a vote takes up to {deciding} s: let it wait longer"
+            )
+        exits = max(self.stake.unbonding_seconds, self.close_delay_seconds) + clock.epoch_seconds
+        if self.replace_seconds <= exits:
+            raise PlanRefused(f"a new Settlement takes over after {self.replace_seconds} s, and leaving takes up to {exits} s")
+        if self.guardian.keyholder:
+            _address(self.guardian.keyholder)
         if self.sales.asset not in (TEST, TOKEN):
             _address(self.sales.asset)
         if self.sales.allocation and self.sales.asset != TEST:
@@ -161,7 +233,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
-    """Deploy the network's contracts. The founder pays, proposes to the Timelock and may import assets until genesis; nobody administers.
+    """Deploy the network's contracts. The founder pays, and may import assets until genesis; nobody administers. From then on the members'
+    votes are the only authority, through the Governor and its Timelock.
 
     Token, Minter and Settlement know each other from their first block: a contract's address follows from its creator and the creator's
     count of transactions, so the founder must send nothing else meanwhile. After a chain that forgot them, the same call on a chain that
@@ -177,13 +250,21 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
         raise PlanRefused(f"the plan is for chain {plan.chain_id}, {rpc.node} is chain {rpc.chain_id()}")
     sender = Sender(rpc, founder)
     start = rpc.nonce(founder.address)
-    names = [name for name in FIELDS if name != "TestDollar" or plan.sales.asset == TEST]
+    wanted = {"TestDollar": plan.sales.asset == TEST, "Guardian": bool(plan.guardian.keyholder)}
+    names = [name for name in FIELDS if wanted.get(name, True)]
     at = {name: create_address(founder.address, start + place) for place, name in enumerate(names)}
-    timelock, token, minter, settlement, stake = (at[name] for name in ("TimelockController", "Token", "Minter", "Settlement", "Stake"))
+    timelock, token, minter, settlement, stake = (at[name] for name in ("Timelock", "Token", "Minter", "Settlement", "Stake"))
+    challenges, guardian = at["Challenges"], at.get("Guardian", _NOBODY)
+    vote = plan.governance
     payment = {TEST: at.get("TestDollar"), TOKEN: token}.get(plan.sales.asset) or _address(plan.sales.asset)
     clock, schedule, sales = plan.clock, plan.schedule, plan.sales
     arguments: dict[str, tuple[Any, ...]] = {
-        "TimelockController": (plan.timelock_seconds, [founder.address], [_NOBODY], _NOBODY),
+        "Timelock": (plan.timelock_seconds, at["SubakGovernor"]),
+        "SubakGovernor": (
+            *(token, timelock, vote.voting_delay_seconds, vote.voting_period_seconds, vote.threshold, vote.quorum_percent),
+            vote.late_quorum_seconds,
+        ),
+        "Treasury": (timelock,),
         "Token": (
             *(plan.token.name, plan.token.symbol, plan.token.cap, minter),
             [_address(holder) for holder in plan.token.allocation],
@@ -191,18 +272,21 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
         ),
         "TestDollar": ([_address(holder) for holder in sales.allocation], list(sales.allocation.values())),
         "Minter": (
-            *(token, settlement, timelock),
+            *(token, settlement, timelock, guardian, plan.replace_seconds),
             (clock.genesis_unix_s, clock.epoch_seconds, schedule.epochs_per_period, list(schedule.budget_per_epoch)),
             (schedule.burst, schedule.refill_per_second),
             [word_of(pool) for pool in plan.pools],
             list(plan.pools.values()),
         ),
-        "Stake": (token, clock.genesis_unix_s, clock.epoch_seconds, plan.stake.minimum, plan.stake.unbonding_seconds, at["Channels"]),
+        "Stake": (
+            *(token, clock.genesis_unix_s, clock.epoch_seconds, plan.stake.minimum, plan.stake.unbonding_seconds),
+            *(at["Channels"], challenges, timelock, plan.replace_seconds),
+        ),
         "Assets": (f"{plan.name} assets", f"{plan.token.symbol}-A", clock.genesis_unix_s, founder.address),
         "Channels": (
             (
-                *(payment, token, settlement, stake, at["Assets"], timelock, timelock),
-                *(clock.genesis_unix_s, clock.epoch_seconds, sales.close_delay_seconds or 2 * clock.epoch_seconds + 3600),
+                *(payment, token, settlement, stake, at["Assets"], timelock, at["Treasury"]),
+                *(clock.genesis_unix_s, clock.epoch_seconds, plan.close_delay_seconds, plan.replace_seconds),
                 *(sales.share_bps, sales.stake_units, sales.payment_units),
             ),
         ),
@@ -213,18 +297,25 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
         ),
         "SharesFactory": (settlement, at["Attestations"], at["Assets"], payment, token),
         "Settlement": (
-            *(token, payment, minter, stake, at["Channels"], timelock),
-            (clock.genesis_unix_s, clock.epoch_seconds, clock.grace_seconds, clock.attempt_seconds, clock.challenge_seconds),
+            (token, payment, minter, stake, at["Channels"], timelock, challenges, _NOBODY),
+            solidity_clock(clock),
             *(plan.genesis.state_root, plan.genesis.policy),
+        ),
+        "Challenges": ((settlement, token, stake, timelock, guardian, plan.bond, plan.challenges.data_fee or max(1, plan.bond // 10)),),
+        "Guardian": (
+            *(_address(plan.guardian.keyholder or "0x" + bytes(20).hex()), plan.guardian.until_unix_s),
+            *(minter, challenges),
         ),
     }
     contracts = Contracts(**{FIELDS[name]: address for name, address in at.items()} | {"payment": payment})
     creations = {name: abi(name).encode_creation(*arguments[name]) for name in names}
-    # The factory asks the payment asset for its decimals, which may not be there yet; nothing else of it can fail.
     for name, creation in creations.items():
-        if name == "SharesFactory":
-            continue
-        sender.rehearse(f"creation of {name}", None, creation)
+        try:
+            sender.rehearse(f"creation of {name}", None, creation)
+        except ChainRefused as refused:
+            # Some ask contracts that are not there yet, which fails without a reason.
+            if refused.name or name not in ("Minter", "SharesFactory", "Settlement", "SubakGovernor"):
+                raise
     sent = [sender.submit_raw(f"creation of {name}", None, creation) for name, creation in creations.items()]
     for place, (name, transaction) in enumerate(zip(names, sent, strict=True)):
         created, predicted = sender.wait(transaction).contract, create_address(founder.address, start + place)
@@ -235,7 +326,15 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
 
 def is_deployed(rpc: Rpc, contracts: Contracts) -> bool:
     """Whether all contracts are on the chain; false after a chain forgot the last of them."""
-    return all(rpc.code(address) for address in msgspec.structs.astuple(contracts))
+    return all(rpc.code(address) for address in msgspec.structs.astuple(contracts) if any(address))
+
+
+def solidity_clock(clock: Clock) -> tuple[int, ...]:
+    """Settlement's struct Clock."""
+    return (
+        *(clock.genesis_unix_s, clock.epoch_seconds, clock.grace_seconds, clock.seal_seconds, clock.attempt_seconds),
+        *(clock.challenge_seconds, clock.reconfirm_seconds, clock.governance_seconds),
+    )
 
 
 def contract(rpc: Rpc, contracts: Contracts, name: str) -> Contract:

@@ -29,6 +29,9 @@ _COMMENTS = {
     "pools": "Each pool's share of every epoch's budget, in basis points.",
     "stake": "Verifiers' bonds.",
     "sales": "What customers pay in, in its smallest unit, and the share that is burned or goes to the treasury.",
+    "governance": "How members decide: seconds, per cent of all votes, votes that a proposer needs.",
+    "challenges": "What contesting a result costs, in the token's smallest unit; 0 takes the default.",
+    "guardian": "Who may pause minting and challenge without a bond, and until when.",
     "issuers": "Whose attestations count at genesis, by topic.",
     "genesis": "Hashes of the first policy and of the carried state before epoch 0.",
 }

@@ -241,6 +241,13 @@ class Rpc:
         """Whether a transaction is mined or waits."""
         return self.request("eth_getTransactionByHash", _hex(transaction)) is not None
 
+    def call_data(self, transaction: bytes) -> bytes:
+        """What a transaction carried. Errors: RpcError, RpcUnreachable; LookupError if the node does not know it."""
+        found = self.request("eth_getTransactionByHash", _hex(transaction))
+        if found is None:
+            raise LookupError(f"{self.node} does not know the transaction {_hex(transaction)}")
+        return _bytes(found["input"])
+
     def receipt(self, transaction: bytes) -> Receipt | None:
         """What became of a transaction; None while it is not mined."""
         raw = self.request("eth_getTransactionReceipt", _hex(transaction))

@@ -24,7 +24,8 @@ class Phase(IntEnum):
     OPEN = 1
     PENDING = 2
     CHALLENGED = 3
-    REJECTED = 4
+    ESCALATED = 4
+    REJECTED = 5
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,30 @@ class Opened:
 
 @dataclass(frozen=True)
 class Pending:
-    """A result that two thirds signed and that is not final yet."""
+    """A result that two thirds voted for and that is not final yet."""
+
+    attempt: int
+    """Its attempt."""
+    round: int
+    """0, or 1 if the Books were judged again after a challenge."""
+    deadline_unix_s: int
+    """Network time from which it can be made final."""
+    result: Hash
+    """EIP-712 hash of its EpochRoot."""
+    escalated: bool
+    """Whether governance is asked."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A result that was challenged: the same Books are judged once more."""
 
     attempt: int
     """Its attempt."""
     deadline_unix_s: int
-    """Network time from which it can be made final."""
-    digest: Hash
-    """EIP-712 digest of its EpochRoot."""
+    """Network time from which it is rejected if nothing was proposed in round 1."""
+    disputed: Hash
+    """EIP-712 hash of the challenged EpochRoot."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +92,12 @@ class SettlementView:
     """Payment units redeemed for hosts ever."""
     opened: Opened | None
     """The opened range, while it waits for a proposal or is proposed. It counts only in its attempt."""
+    sealed_unix_s: int
+    """Network time from which an opened range can be proposed: until then verifiers hand in seals. 0 while none is opened."""
     pending: Pending | None
     """The proposed result, while it waits to become final."""
+    contest: Contest | None
+    """The challenged result, while round 1 runs."""
     current_attempt: int
     """Whose turn it is at the block's timestamp."""
 
@@ -109,6 +130,7 @@ class Settlement:
         phase, finals, opened, pending, attempt = self._settlement.call_many(asked, block.number)
         root, state_root, rewards, fees, next_epoch = finals
         first, last, opened_attempt, weight_epoch, books_hash = opened
+        attempt_of, round_, deadline, result, disputed = pending
         at = Phase(phase)
         return SettlementView(
             block=block,
@@ -119,13 +141,15 @@ class Settlement:
             rewards=rewards,
             fees=fees,
             opened=Opened(first, last, opened_attempt, weight_epoch, Hash(books_hash)) if at in _HAS_OPENED else None,
-            pending=Pending(pending[0], pending[1], Hash(pending[2])) if at in _HAS_PENDING else None,
+            sealed_unix_s=deadline if at is Phase.OPEN else 0,
+            pending=Pending(attempt_of, round_, deadline, Hash(result), at is Phase.ESCALATED) if at in _HAS_PENDING else None,
+            contest=Contest(attempt_of, deadline, Hash(disputed)) if at is Phase.CHALLENGED else None,
             current_attempt=attempt,
         )
 
     def clock(self) -> Clock:
         """Epochs and windows, as they stand in the bytecode."""
-        names = ("GENESIS", "EPOCH_SECONDS", "GRACE_SECONDS", "ATTEMPT_SECONDS", "CHALLENGE_SECONDS")
+        names = [f"{name.removesuffix('_unix_s').upper()}" for name in Clock.__struct_fields__]
         return Clock(*self._settlement.call_many([(name, ()) for name in names]))
 
     def policy(self, epoch: int) -> Hash:
@@ -162,13 +186,21 @@ class Settlement:
         return self._send("open", first, last, attempt, list(book_hashes), snapshot_block)
 
     def propose(self, root: EpochRoot, votes: Iterable[tuple[bytes, bytes]]) -> Receipt:
-        """Propose what (signer, compact signature) of two thirds of the weight stand under; in any order."""
+        """Propose, in the running round, what votes (signer, compact signature) of two thirds of the weight are for; in any order."""
         signatures = [signature for _, signature in sorted((bytes(signer), bytes(signature)) for signer, signature in votes)]
         return self._send("propose", astuple(root), [each[:32] for each in signatures], [each[32:] for each in signatures])
 
     def finalize(self, root: EpochRoot) -> Receipt:
         """Make the pending result final once its window is over."""
         return self._send("finalize", astuple(root))
+
+    def reject(self) -> Receipt:
+        """Give up a challenged result that nobody confirmed or replaced in time: the same epochs are opened again."""
+        return self._send("reject")
+
+    def begin(self) -> Receipt:
+        """Take over from the Settlement before, once the budget serves this one."""
+        return self._send("begin")
 
     def claim(self, account: bytes, rewards: int, fees: int, proof: Sequence[bytes]) -> Receipt:
         """Pay an account the rewards it has not taken. ``rewards`` and ``fees`` are its leaf: running totals, ever."""
@@ -209,5 +241,5 @@ class Settlement:
         return self._sender.send(self._settlement, function, *arguments)
 
 
-_HAS_OPENED = (Phase.OPEN, Phase.PENDING, Phase.CHALLENGED)
-_HAS_PENDING = (Phase.PENDING, Phase.CHALLENGED)
+_HAS_OPENED = (Phase.OPEN, Phase.PENDING, Phase.CHALLENGED, Phase.ESCALATED)
+_HAS_PENDING = (Phase.PENDING, Phase.ESCALATED)

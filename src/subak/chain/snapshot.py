@@ -9,20 +9,22 @@ from typing import Any
 
 import polars as pl
 
-from subak.chain.contracts import Event, decode_logs
+from subak.chain.contracts import Event
 from subak.chain.deploy import WHOLE_BPS, contract
 from subak.chain.rpc import Block, Rpc
 from subak.core.nouns.book import SnapshotRef
 from subak.core.nouns.document import Hash
 from subak.core.nouns.network import Clock, Contracts
-from subak.core.nouns.snapshot import ASSETS, ATTESTATIONS, LANES, PAYEES, POOLS, Snapshot
+from subak.core.nouns.snapshot import ASSETS, ATTESTATIONS, LANES, PAYEES, POOLS, VERIFIERS, Snapshot
+from subak.core.settlement.duties import CAP_FROM, CAP_PART
 
 EVENTS = {
     "Assets": ("Registered", "SiteRegistered", "PayeesSet", "KeyRotated", "Transfer", "Possessed"),
     "Attestations": ("IssuerSet", "Attested", "Revoked"),
     "Channels": ("Configured", "LaneOpened", "LaneRevoked", "LaneClosed", "Redeemed"),
     "Minter": ("ScheduleSet", "WeightsSet"),
-    "Settlement": ("PolicySet", "Opened", "Finalized"),
+    "Settlement": ("PolicySet", "Opened", "Finalized", "Begun"),
+    "Stake": ("Joined", "SignerRotated", "WeightSet"),
 }
 """The events that facts follow from, by contract."""
 MOST_RATED = MOST_COLUMN = 2**63 - 1
@@ -67,9 +69,11 @@ class Finalised:
 
 def read_events(rpc: Rpc, contracts: Contracts, first: int, last: int) -> list[Event]:
     """The events that facts follow from, of the blocks ``first`` to ``last``, both included, in order."""
-    sources = [contract(rpc, contracts, name) for name in EVENTS]
+    sources = [source for name in EVENTS if any((source := contract(rpc, contracts, name)).address)]
     topics = [source.abi.topic(event) for source in sources for event in EVENTS[source.name]]
-    return list(decode_logs(rpc.logs(first, last, [source.address for source in sources], topics), sources))
+    logs = rpc.logs(first, last, list(dict.fromkeys(source.address for source in sources)), topics)
+    # Two may stand at one address: a network has one of them there, and their events differ.
+    return [event for log in logs for source in sources if (event := source.event(log)) is not None]
 
 
 def fold(events: Iterable[Event], clock: Clock, epoch: int) -> Snapshot:
@@ -93,6 +97,7 @@ def fold(events: Iterable[Event], clock: Clock, epoch: int) -> Snapshot:
         pools=_money_table(POOLS, pools),
         lanes=_money_table(LANES, _redeemed(known)),
         attestations=_table(ATTESTATIONS, _attestations(earlier)),
+        verifiers=_money_table(VERIFIERS, _verifiers(known, epoch)),
     )
 
 
@@ -159,11 +164,29 @@ class Follower:
         """The ranges that became final, in order."""
         return finalised_ranges(self.events())
 
+    def first_state_root(self) -> Hash | None:
+        """Root of the state that this Settlement took over from the one before; None for a network's first."""
+        begun = [event.values["stateRoot"] for event in self.events() if event.name == "Begun"]
+        return Hash(begun[0]) if begun else None
+
     def opened_books(self, first: int, attempt: int) -> tuple[Hash, ...]:
         """The Books that were opened in an attempt, one for each epoch from ``first`` on; empty if none were."""
         opened = [event.values for event in self.events() if event.name == "Opened"]
         found = [values["bookHashes"] for values in opened if (values["first"], values["attempt"]) == (first, attempt)]
         return tuple(Hash(each) for each in found[-1]) if found else ()
+
+    def books_of(self, epoch: int) -> list[Hash]:
+        """Every Book that was ever opened for an epoch."""
+        opened = [event.values for event in self.events() if event.name == "Opened"]
+        books = [values["bookHashes"][epoch - values["first"]] for values in opened if values["first"] <= epoch <= values["last"]]
+        return [Hash(book) for book in dict.fromkeys(books)]
+
+    def opened_unix_s(self, book: bytes) -> int:
+        """Network time at which a Book was opened first. Errors: LookupError if it never was."""
+        for event in self.events():
+            if event.name == "Opened" and book in event.values["bookHashes"]:
+                return event.log.timestamp
+        raise LookupError(f"the Book {book.hex()} was never opened")
 
     def redeemed(self) -> dict[bytes, tuple[int, int, bytes]]:
         """Lane to sequence, total and hash of the lines of the voucher that was redeemed last."""
@@ -317,6 +340,28 @@ def _attestations(events: list[Event]) -> list[tuple[Any, ...]]:
     return sorted(
         (text_of(topic), subject, issuer, expiry) for (topic, subject, issuer), expiry in words.items() if (topic, issuer) in accepted
     )
+
+
+def _verifiers(events: list[Event], epoch: int) -> list[tuple[Any, ...]]:
+    """Who weighs in the epoch: ``weightOf`` of everyone's signer then, in Stake capped, in a list that is set as it is set."""
+    signers: dict[bytes, bytes] = {}
+    weights: dict[bytes, int] = {}
+    capped = True
+    for event in events:
+        values = event.values
+        if values.get("fromEpoch", 0) > epoch:
+            continue
+        match event.name:
+            case "Joined" | "SignerRotated":
+                signers[values["owner"]] = values["signer"]
+            case "WeightSet":
+                weights[values["owner"]] = values["rawWeight"]
+            case "SignersSet":
+                weights, capped = dict(zip(values["signers"], values["weights"], strict=True)), False
+                signers = {signer: signer for signer in weights}
+    raw = {owner: weight for owner, weight in weights.items() if weight}
+    cap = sum(raw.values()) // CAP_PART if capped and len(raw) >= CAP_FROM else max(raw.values(), default=0)
+    return sorted((signers[owner], owner, min(weight, cap)) for owner, weight in raw.items())
 
 
 def _budgets(events: list[Event], epoch: int) -> Iterator[tuple[str, int]]:

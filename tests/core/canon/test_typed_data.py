@@ -12,35 +12,44 @@ from hypothesis import strategies as st
 from subak.core.canon.keccak import keccak256
 from subak.core.canon.typed_data import (
     ACKNOWLEDGEMENT_TYPE,
-    EPOCH_ROOT_TYPE,
     INTAKE_DOMAIN,
     SETTLEMENT_DOMAIN,
+    VOTE_TYPE,
     Acknowledgement,
     EpochRoot,
     acknowledgement_digest,
-    epoch_root_digest,
+    result_hash,
+    vote_digest,
 )
 
 word = st.binary(min_size=32, max_size=32)
 words = st.lists(word, max_size=4).map(tuple)
 u32, u64, u128 = (st.integers(0, 2**bits - 1) for bits in (32, 64, 128))
-roots = st.builds(EpochRoot, u32, u32, u32, u32, word, word, word, word, word, word, u128, u128, words, words)
+roots = st.builds(EpochRoot, u32, u32, word, word, word, word, word, word, u128, u128, words, words)
 acknowledgements = st.builds(Acknowledgement, word, u64, u32, word, u64)
 chains = st.integers(0, 2**256 - 1)
 contracts = st.binary(min_size=20, max_size=20)
 
 
 def theirs(type_text: str, name: str, chain_id: int, contract: bytes, values: list[Any]) -> bytes:
-    """The digest as eth-account makes it from the type's text."""
-    primary, inner = type_text.rstrip(")").split("(")
-    fields = [dict(zip(("type", "name"), field.split(" "), strict=True)) for field in inner.split(",")]
+    """The digest as eth-account makes it from the type's text; a struct within stands as its values."""
+    types: dict[str, list[dict[str, str]]] = {}
+    for one in type_text.rstrip(")").split(")"):
+        struct, inner = one.split("(")
+        types[struct] = [dict(zip(("type", "name"), field.split(" "), strict=True)) for field in inner.split(",")]
+    primary = next(iter(types))
+
+    def named(struct: str, values: list[Any]) -> dict[str, Any]:
+        pairs = zip(types[struct], values, strict=True)
+        return {field["name"]: named(field["type"], value) if field["type"] in types else value for field, value in pairs}
+
     domain_fields = [("name", "string"), ("version", "string"), ("chainId", "uint256"), ("verifyingContract", "address")]
     message = encode_typed_data(
         full_message={
-            "types": {"EIP712Domain": [{"name": name, "type": kind} for name, kind in domain_fields], primary: fields},
+            "types": {"EIP712Domain": [{"name": name, "type": kind} for name, kind in domain_fields], **types},
             "primaryType": primary,
             "domain": {"name": name, "version": "1", "chainId": chain_id, "verifyingContract": "0x" + contract.hex()},
-            "message": {field["name"]: value for field, value in zip(fields, values, strict=True)},
+            "message": named(primary, values),
         }
     )
     return keccak256(b"\x19" + message.version + message.header + message.body)
@@ -51,9 +60,10 @@ def plain(message: EpochRoot | Acknowledgement) -> list[Any]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(roots, chains, contracts)
-def test_epoch_root_is_what_wallets_sign(message: EpochRoot, chain_id: int, contract: bytes) -> None:
-    assert epoch_root_digest(message, chain_id, contract) == theirs(EPOCH_ROOT_TYPE, SETTLEMENT_DOMAIN, chain_id, contract, plain(message))
+@given(roots, u32, u32, chains, contracts)
+def test_a_vote_is_what_wallets_sign(message: EpochRoot, attempt: int, round_: int, chain_id: int, contract: bytes) -> None:
+    expected = theirs(VOTE_TYPE, SETTLEMENT_DOMAIN, chain_id, contract, [message.first, attempt, round_, plain(message)])
+    assert vote_digest(message.first, attempt, round_, result_hash(message), chain_id, contract) == expected
 
 
 @settings(max_examples=40, deadline=None)
@@ -68,7 +78,9 @@ def test_golden(vectors: Callable[[str], Any]) -> None:
     values: list[Any] = [int(value) if isinstance(value, str) else value for value in golden["message"].values()]
     fields: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values]
     root = EpochRoot(*fields)
-    assert epoch_root_digest(root, golden["domain"]["chainId"], golden["domain"]["verifyingContract"]) == golden["digest"]
+    assert result_hash(root) == golden["result"]
+    vote = (root.first, golden["attempt"], golden["round"], golden["result"])
+    assert vote_digest(*vote, golden["domain"]["chainId"], golden["domain"]["verifyingContract"]) == golden["digest"]
 
     golden = vectors("acknowledgement.json")
     taken = Acknowledgement(*golden["message"].values())
@@ -77,7 +89,7 @@ def test_golden(vectors: Callable[[str], Any]) -> None:
 
 def test_values_that_do_not_fit_are_named() -> None:
     zero = bytes(32)
-    root = EpochRoot(0, 0, 0, 1, zero, zero, zero, zero, zero, zero, 0, 0, (zero,), (zero,))
+    root = EpochRoot(0, 0, zero, zero, zero, zero, zero, zero, 0, 0, (zero,), (zero,))
     for changed, name in (
         (replace(root, last=2**32), "last"),
         (replace(root, rewards=2**128), "rewards"),
@@ -86,8 +98,8 @@ def test_values_that_do_not_fit_are_named() -> None:
         (replace(root, book_hashes=(bytes(33),)), "bookHashes"),
     ):
         with pytest.raises(ValueError, match=name):
-            epoch_root_digest(changed, 1, bytes(20))
+            result_hash(changed)
     with pytest.raises(ValueError, match="verifyingContract"):
-        epoch_root_digest(root, 1, bytes(19))
+        vote_digest(0, 0, 0, result_hash(root), 1, bytes(19))
     with pytest.raises(ValueError, match="position"):
         acknowledgement_digest(Acknowledgement(zero, 2**64, 0, zero, 0), 1, bytes(20))

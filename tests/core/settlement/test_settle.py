@@ -26,7 +26,9 @@ from world import (
     book,
     dust,
     earned,
+    fees,
     held,
+    minted,
     offer,
     paid,
     settled,
@@ -39,6 +41,7 @@ from subak.core.canon.columns import columns_hash
 from subak.core.kind import ACCEPTED, Assets, Column, Context, Judged, Lines, Rules
 from subak.core.nouns import Address, Correction, Hash, Settlement, State
 from subak.core.settlement import POSSESSION, epoch_root, reasons, settle, settle_range, verdict_tables
+from subak.core.settlement.money import to_ints
 
 DEVICES = (Device("a", payees={"ann": 2, "site roof": 1}), Device("b"), Device("c", kind="tock"), Device("site roof", held=False))
 BOTH: Mapping[str, Rules] = {"tick": TICK, "tock": TOCK}
@@ -93,13 +96,13 @@ def test_golden() -> None:
 
 GOLDEN = [
     {
-        "stateRoot": "7dfbd0e21e613f8b75564960638e379071e8246f48c58d225ab874af5db75dc7",
+        "stateRoot": "d979b33c37a20b607dfdff0178df0a415f150b9437c5fdf35fee2ad81d2fa10e",
         "root": "0000000000000000000000000000000000000000000000000000000000000000",
         "assetRoot": "02a12e547efe516d565ccae6489101614c1a365547fc4357afac1d3b045b53e6",
         "verdictsHash": "f2dcf3ea14160a61ceefd5118eaee6b10b1797ee22c35eb45ab64ed6391e7f8e",
     },
     {
-        "stateRoot": "dc607c5feb0472d25a36439a44f8f2a173ac06fb5040d040d3b6e343db1fa33b",
+        "stateRoot": "229eb78f05657cb03781ffd3a5775120df74732d7818c9f023636b752a7b6810",
         "root": "05e8c9b91eed72c9885181c23233524c9817b0da3d070029761ebea76cd44655",
         "assetRoot": "39774c3b3961593681bdd5fd346c4a465c1ee6e554d851b28db2938d1484150a",
         "verdictsHash": "536515573967969a0a8c8c0682cea65d66bfeb8022993941543e6dd7de2de540",
@@ -171,11 +174,52 @@ def test_a_range_is_its_books_one_after_another() -> None:
     apart = settled(books, two.state, BOTH)
     together = settle_range(books, two.state, [BOTH, BOTH])
     assert [each.state_root for each in together] == [each.state_root for each in apart]
-    message = epoch_root(together, books, two.tree.root, two.state_root, attempt=4)
-    assert (message.first, message.last, message.attempt, message.round) == (2, 3, 4, 0)
+    message = epoch_root(together, books, two.tree.root, two.state_root)
+    assert (message.first, message.last) == (2, 3)
     assert (message.prev_root, message.prev_state_root) == (two.tree.root, two.state_root)
     assert (message.root, message.state_root) == (apart[-1].tree.root, apart[-1].state_root)
     assert one.state_root != two.state_root
+
+
+def test_a_new_settlement_begins_at_zero_and_remembers_everything_else() -> None:
+    """Counters, marks, lanes and bills go on; what was minted and paid stays with the Settlement before."""
+    lanes = [Lane("lane", {"a": 40, "c": 2}), Lane("lane", {"a": 100, "c": 2}, seq=2)]
+    old = _two_epochs()[1].state
+    new = old.restarted()
+    assert (minted(new), fees(new), paid(new), dust(new), len(new.escrow)) == (0, {}, {}, {}, 0)
+    for name in old.tables.keys() - {"accounts", "escrow", "pools", "totals"}:
+        assert new.tables[name].equals(old.tables[name]), name
+    made = book(DEVICES, [Said("a", 5, [100], hour=5)], epoch=2, budgets={"tick": 9}, kinds=BOTH, lanes=lanes[1:])
+    kept, begun = settle(made, old, BOTH), settle(made, new, BOTH)
+    assert begun.verdicts.equals(kept.verdicts)
+    assert (begun.rewards, begun.fees) == (9, kept.fees - to_ints(old.totals["fees"])[0])
+    assert begun.fees > 0
+    for name in ("lanes", "lines", "sales", "debts", "carried.tick"):
+        assert begun.state.tables[name].equals(kept.state.tables[name]), name
+    rewards = [to_ints(each.state.assets["rewards"]) for each in (begun, kept)]
+    assert sum(rewards[1]) - sum(rewards[0]) == 1, "the dust of the one before joins no pot here"
+    assert to_ints(begun.state.totals["earlier_fees"]) == to_ints(old.totals["fees"])
+    again = begun.state.restarted().totals
+    assert to_ints(again["earlier_fees"]) == [kept.fees]
+    wrong = replace(new, totals=new.totals.with_columns(earlier_fees=new.totals["fees"]))
+    with pytest.raises(ArithmeticError, match="the lanes handed over"):
+        settle(made, wrong, BOTH)
+
+
+def test_which_settlement_a_state_belongs_to() -> None:
+    """By the final totals, not by the payout root: that one is zero as long as everything waits in escrow."""
+    first, second = _two_epochs()
+    assert (first.tree.root, len(first.state.escrow)) == (bytes(32), 2)
+    for found in (first, second):
+        assert found.state.resumed(found.rewards, found.fees) is found.state
+        assert found.state.resumed(0, 0).root() == found.state.restarted().root() != found.state_root
+        with pytest.raises(ValueError, match="state of another Settlement"):
+            found.state.resumed(found.rewards + 1, found.fees)
+    genesis = State.genesis()
+    assert genesis.resumed(0, 0) is genesis
+    assert genesis.restarted().root() == genesis.root()
+    quiet = settled([book(DEVICES, [Said("a", 1, [5])], budgets={}, kinds=BOTH)], kinds=BOTH)[0].state
+    assert quiet.restarted().root() == quiet.root(), "while nothing was earned, both are one"
 
 
 def test_a_state_comes_back_from_parquet_as_it_was(tmp_path: Path) -> None:
@@ -206,6 +250,10 @@ def test_arguments_that_do_not_belong_together() -> None:
         settle(book(DEVICES, kinds=BOTH), State.genesis(), KINDS)
     with pytest.raises(ValueError, match="names the kinds"):
         settle(book(DEVICES), State.genesis(), {"tick": TickRules(version=2)})
+    for pool in ("usage", "verifiers"):
+        named = {pool: TickRules(pool)}
+        with pytest.raises(ValueError, match=f"names the kinds .'{pool}'.: pools"):
+            settle(book(DEVICES, kinds=named), State.genesis(), named)
     with pytest.raises(ValueError, match="assets never vanish"):
         settle(book([Device("b")], epoch=2), _two_epochs()[1].state, KINDS)
     live = _two_epochs()[1].state

@@ -12,7 +12,8 @@ import polars as pl
 
 from subak.core.canon import ed25519
 from subak.core.canon.entry import RawEntry, Value, cut, pack
-from subak.core.canon.ids import ED25519, signer_id
+from subak.core.canon.ids import ED25519, commitment, seal_of, signer_id
+from subak.core.canon.json import hash_json
 from subak.core.canon.segment import frame
 from subak.core.canon.segment import valid as signature_holds
 from subak.core.canon.vouchers import lines_hashes
@@ -33,21 +34,25 @@ from subak.core.kind import (
     Tasks,
 )
 from subak.core.nouns import (
+    Address,
     Book,
     Bootstrap,
     Contents,
     Correction,
     Hash,
+    Head,
     KindPolicy,
     Policy,
     Requirement,
+    Seal,
     Settlement,
     Snapshot,
     SnapshotRef,
     State,
     Usage,
 )
-from subak.core.nouns.snapshot import ASSETS, ATTESTATIONS, LANES, PAYEES
+from subak.core.nouns.document import Signature
+from subak.core.nouns.snapshot import ASSETS, ATTESTATIONS, LANES, PAYEES, VERIFIERS
 from subak.core.settlement import OFFER, POSSESSION, settle
 from subak.core.settlement.money import from_ints, to_ints, to_words
 
@@ -184,6 +189,44 @@ class Lane:
         return asset_of(self.name), account_of(f"{self.name}'s customer"), self.seq, self.total, net, self.burned, hashed
 
 
+@dataclass(frozen=True)
+class Verifier:
+    """Who weighs, and who is paid for it."""
+
+    name: str
+    """Its signer's name."""
+    weight: int
+    owner: str = ""
+
+    def row(self) -> tuple[bytes, bytes, int]:
+        return account_of(self.name), account_of(self.owner or f"{self.name}'s owner"), self.weight
+
+
+def head_of(verifier: str, epoch: int, seals: Sequence[Seal] = (), reveals: bool = True) -> Head:
+    """A verifier's word at the close of an epoch; with ``reveals`` it tells what its head of the epoch before committed to."""
+    return Head(
+        network=NETWORK,
+        epoch=epoch,
+        verifier=Address(account_of(verifier)),
+        segments=(),
+        lines=(),
+        commit=Hash(commitment(_secret(verifier, epoch + 1))),
+        reveal=_secret(verifier, epoch if reveals else epoch + 9),
+        seals=tuple(seals),
+        signature=Signature(bytes(64)),
+    )
+
+
+def seal_by(verifier: str, book_hash: bytes, verdicts_hash: bytes, of: str = "") -> Seal:
+    """A verifier's seal of a Book; with ``of`` another's value under its own name."""
+    value = seal_of(account_of(of or verifier), book_hash, verdicts_hash)
+    return Seal(Hash(book_hash), Address(account_of(verifier)), Hash(value), Signature(bytes(64)))
+
+
+def _secret(verifier: str, epoch: int) -> Hash:
+    return Hash(sha256(f"{verifier} {epoch}".encode()).digest())
+
+
 def asset_of(name: str) -> bytes:
     """Ids sort by name."""
     return name.encode().ljust(32, b"\x01")
@@ -218,12 +261,14 @@ def book(
     requires: Sequence[Requirement] = (),
     attestations: Sequence[tuple[str, bytes, bytes, int]] = (),
     beacon: bytes = bytes(32),
+    verifiers: Sequence[Verifier] = (),
+    heads: Sequence[Head] = (),
 ) -> Book:
     """The Book of an epoch in which ``said`` was listed in this order, after what ``Device.held`` adds. ``attestations`` (topic, subject,
     issuer, expiry) come on top of those of ``Device.attested``."""
     first = GENESIS_UNIX_S + epoch * EPOCH_S
     words = [("installed", asset_of(each.name), bytes(20), first + EPOCH_S) for each in devices if each.attested]
-    snapshot = _snapshot(devices, {"tick": 1000} if budgets is None else budgets, lanes, sorted([*words, *attestations]))
+    snapshot = _snapshot(devices, {"tick": 1000} if budgets is None else budgets, lanes, sorted([*words, *attestations]), verifiers)
     listed = [held(device.name, _owner(device), key=device.key) for device in devices if device.held] + list(said)
     contents = Contents(
         network=NETWORK,
@@ -234,7 +279,7 @@ def book(
         policy=NETWORK,
         snapshot=SnapshotRef(epoch, NETWORK, NETWORK),
         segments=(),
-        heads=(),
+        heads=tuple(sorted(Hash(hash_json(head)) for head in heads)),
         lines=(),
         previous=NETWORK,
         beacon=Hash(beacon),
@@ -258,7 +303,7 @@ def book(
             "table": pl.Series(columns[4], dtype=pl.Int64),
         }
     )
-    return Book(contents, policy, {}, snapshot, _entries(listed, first, snapshot), lines)
+    return Book(contents, policy, {}, snapshot, _entries(listed, first, snapshot), lines, tuple(heads))
 
 
 def offer(asset: str, sequence: int, price: int = 1, per_units: int = 1, capacity: int = 1, days: int = 1000, **changes: Any) -> Said:
@@ -323,7 +368,11 @@ def fees(state: State) -> dict[str, int]:
 
 
 def _snapshot(
-    devices: Sequence[Device], budgets: Mapping[str, int], lanes: Sequence[Lane], words: Sequence[tuple[str, bytes, bytes, int]]
+    devices: Sequence[Device],
+    budgets: Mapping[str, int],
+    lanes: Sequence[Lane],
+    words: Sequence[tuple[str, bytes, bytes, int]],
+    verifiers: Sequence[Verifier],
 ) -> Snapshot:
     devices = sorted(devices, key=lambda each: asset_of(each.name))
     is_site = [each.name.startswith("site") for each in devices]
@@ -349,7 +398,13 @@ def _snapshot(
         ),
         lanes=pl.DataFrame(sorted({lane.row() for lane in lanes}), schema=LANES, orient="row"),
         attestations=pl.DataFrame(list(words), schema=ATTESTATIONS, orient="row"),
+        verifiers=_verifiers(verifiers),
     )
+
+
+def _verifiers(verifiers: Sequence[Verifier]) -> pl.DataFrame:
+    signers, owners, weights = zip(*sorted(each.row() for each in verifiers), strict=True) if verifiers else ((), (), ())
+    return pl.DataFrame([pl.Series(signers, dtype=pl.Binary), pl.Series(owners, dtype=pl.Binary), from_ints(weights)], schema=VERIFIERS)
 
 
 def _payee(name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Names of networks, assets, sites and signers: hashes of the facts that make them, domain-tagged."""
+"""Names of networks, assets, sites and signers, and what verifiers commit to: hashes of facts, domain-tagged."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ def asset_id(curve: int, key: bytes, owner: bytes) -> bytes:
 def site_id(owner: bytes, salt: bytes) -> bytes:
     """32 bytes that name a site, an asset without a key: its first owner (20 bytes) and a salt (32 bytes)."""
     return keccak256(b"subak/site/1" + _sized("owner", owner, 20) + _sized("salt", salt, 32))
+
+
+def seal_of(signer: bytes, book_hash: bytes, verdicts_hash: bytes) -> bytes:
+    """32 bytes: a verifier (20 bytes) commits to a Book's verdicts by their columns hash, so that a copy is worth nothing to another."""
+    facts = _sized("signer", signer, 20) + _sized("book", book_hash, 32) + _sized("verdicts", verdicts_hash, 32)
+    return hashlib.sha256(b"subak/seal/1" + facts).digest()
+
+
+def commitment(secret: bytes) -> bytes:
+    """32 bytes: what a verifier's head says of the secret (32 bytes) that its next one reveals."""
+    return hashlib.sha256(b"subak/commit/1" + _sized("secret", secret, 32)).digest()
 
 
 def signer_id(curve: int, key: bytes) -> bytes:

@@ -14,31 +14,31 @@ INTAKE_DOMAIN = "Subak Intake"
 """Domain name of ``Acknowledgement``."""
 
 EPOCH_ROOT_TYPE = (
-    "EpochRoot(uint32 first,uint32 last,uint32 attempt,uint32 round,bytes32 prevRoot,bytes32 root,bytes32 prevStateRoot,"
-    "bytes32 stateRoot,bytes32 assetRoot,bytes32 verdictsHash,uint128 rewards,uint128 fees,bytes32[] bookHashes,bytes32[] policyHashes)"
+    "EpochRoot(uint32 first,uint32 last,bytes32 prevRoot,bytes32 root,bytes32 prevStateRoot,bytes32 stateRoot,bytes32 assetRoot,"
+    "bytes32 verdictsHash,uint128 rewards,uint128 fees,bytes32[] bookHashes,bytes32[] policyHashes)"
 )
 """EIP-712 type of ``EpochRoot``, as the contract encodes it."""
+VOTE_TYPE = f"Vote(uint32 first,uint32 attempt,uint32 round,EpochRoot result){EPOCH_ROOT_TYPE}"
+"""EIP-712 type of a vote. What it says stands apart from when it was said, so that the same result in a later round is the same hash,
+and two results under one (first, attempt, round) are proved by two hashes."""
 ACKNOWLEDGEMENT_TYPE = "Acknowledgement(bytes32 network,uint64 position,uint32 count,bytes32 entries,uint64 receivedUnixS)"
 """EIP-712 type of ``Acknowledgement``."""
 
 _DOMAIN_TYPEHASH = keccak256(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _EPOCH_ROOT_TYPEHASH = keccak256(EPOCH_ROOT_TYPE.encode())
+_VOTE_TYPEHASH = keccak256(VOTE_TYPE.encode())
 _ACKNOWLEDGEMENT_TYPEHASH = keccak256(ACKNOWLEDGEMENT_TYPE.encode())
 _VERSION_HASH = keccak256(b"1")
 
 
 @dataclass(frozen=True)
 class EpochRoot:
-    """What a verifier signs at the end of a range of epochs; the signatures of two thirds of the stake make it payable."""
+    """What a range of epochs comes to; the votes of two thirds of the stake for it make it payable."""
 
     first: int
     """Number of the first epoch in the range."""
     last: int
     """Number of the last epoch in the range."""
-    attempt: int
-    """Which lead's attempt."""
-    round: int
-    """0 before any challenge."""
     prev_root: bytes
     """Root of the payout tree before."""
     root: bytes
@@ -85,25 +85,39 @@ def domain_separator(name: str, chain_id: int, contract: bytes) -> bytes:
     return keccak256(_DOMAIN_TYPEHASH + keccak256(name.encode()) + _VERSION_HASH + _uint("chainId", chain_id, 256) + bytes(12) + contract)
 
 
-def epoch_root_digest(message: EpochRoot, chain_id: int, contract: bytes) -> bytes:
-    """The 32 bytes that verifiers sign (EIP-712); ``contract`` is the Settlement. ``ValueError`` names a field that does not fit."""
+def result_hash(message: EpochRoot) -> bytes:
+    """32 bytes: EIP-712's hashStruct of a result, the same on every chain. ``ValueError`` names a field that does not fit."""
+    return keccak256(
+        b"".join(
+            (
+                _EPOCH_ROOT_TYPEHASH,
+                _uint("first", message.first, 32),
+                _uint("last", message.last, 32),
+                _bytes32("prevRoot", message.prev_root),
+                _bytes32("root", message.root),
+                _bytes32("prevStateRoot", message.prev_state_root),
+                _bytes32("stateRoot", message.state_root),
+                _bytes32("assetRoot", message.asset_root),
+                _bytes32("verdictsHash", message.verdicts_hash),
+                _uint("rewards", message.rewards, 128),
+                _uint("fees", message.fees, 128),
+                _array("bookHashes", message.book_hashes),
+                _array("policyHashes", message.policy_hashes),
+            )
+        )
+    )
+
+
+def vote_digest(first: int, attempt: int, round_: int, result: bytes, chain_id: int, contract: bytes) -> bytes:
+    """The 32 bytes that a verifier signs (EIP-712) to say in an attempt and round that the range from ``first`` on comes to ``result``,
+    a ``result_hash``; ``contract`` is the Settlement. ``ValueError`` names a field that does not fit."""
     struct = b"".join(
         (
-            _EPOCH_ROOT_TYPEHASH,
-            _uint("first", message.first, 32),
-            _uint("last", message.last, 32),
-            _uint("attempt", message.attempt, 32),
-            _uint("round", message.round, 32),
-            _bytes32("prevRoot", message.prev_root),
-            _bytes32("root", message.root),
-            _bytes32("prevStateRoot", message.prev_state_root),
-            _bytes32("stateRoot", message.state_root),
-            _bytes32("assetRoot", message.asset_root),
-            _bytes32("verdictsHash", message.verdicts_hash),
-            _uint("rewards", message.rewards, 128),
-            _uint("fees", message.fees, 128),
-            _array("bookHashes", message.book_hashes),
-            _array("policyHashes", message.policy_hashes),
+            _VOTE_TYPEHASH,
+            _uint("first", first, 32),
+            _uint("attempt", attempt, 32),
+            _uint("round", round_, 32),
+            _bytes32("result", result),
         )
     )
     return _digest(SETTLEMENT_DOMAIN, chain_id, contract, struct)

@@ -7,7 +7,7 @@ from subak.core.nouns.policy import Bootstrap, Correction, KindPolicy, Policy, R
 from subak.core.nouns.settlement import Settlement, Summary
 from subak.core.nouns.snapshot import Snapshot
 from subak.core.nouns.state import State
-from subak.core.nouns.vote import Vote
+from subak.core.nouns.vote import Seal, Vote
 
 __all__ = [
     "Address",
@@ -24,6 +24,7 @@ __all__ = [
     "Nodes",
     "Policy",
     "Requirement",
+    "Seal",
     "SegmentRef",
     "Settlement",
     "Snapshot",

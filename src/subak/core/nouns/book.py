@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from subak.core.nouns.document import Address, Hash, Signature
 from subak.core.nouns.policy import Policy
 from subak.core.nouns.snapshot import Snapshot
+from subak.core.nouns.vote import Seal
 
 LINES: dict[str, pl.DataType | type[pl.DataType]] = {
     "lane": pl.Binary,
@@ -51,6 +52,12 @@ class Head(msgspec.Struct, frozen=True):
     """Segments that no final Book lists yet, in order of position."""
     lines: tuple[Hash, ...]
     """Tables of lines of redeemed vouchers that no final Book lists yet."""
+    commit: Hash
+    """SHA-256 of "subak/commit/1" and the secret that this verifier's next head reveals."""
+    reveal: Hash
+    """The secret that its head before committed to. It stands in the Book, and so in the seed of the tasks."""
+    seals: tuple[Seal, ...]
+    """Seals of the Books of the epoch before that reached this verifier in time."""
     signature: Signature
     """By the signer over the canonical JSON without this field."""
 
@@ -113,3 +120,5 @@ class Book:
     lines: pl.DataFrame
     """Lines of vouchers: ``LINES``, and ``table`` (i64: which of the contents' tables), in whatever order; those that are not what the
     chain redeemed are ignored."""
+    heads: tuple[Head, ...] = ()
+    """The verifiers' heads, in the contents' order."""

@@ -21,6 +21,12 @@ class Clock(msgspec.Struct, frozen=True):
     """How long one lead has to open and propose before the next takes over."""
     challenge_seconds: int
     """How long a proposed root waits before it is final."""
+    seal_seconds: int = 1800
+    """How long after an opening verifiers hand in seals before anyone votes."""
+    reconfirm_seconds: int = 2 * 86_400
+    """How long verifiers have to judge challenged Books again."""
+    governance_seconds: int = 14 * 86_400
+    """How long governance has to strike an escalated result."""
 
     def first_unix_s(self, epoch: int) -> int:
         return self.genesis_unix_s + epoch * self.epoch_seconds
@@ -42,7 +48,7 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Contracts(msgspec.Struct, frozen=True):
-    """Addresses of the deployed contracts."""
+    """Addresses of the deployed contracts; zero for those that a network does without."""
 
     token: Address
     """ERC-20 with votes, capped."""
@@ -63,7 +69,15 @@ class Contracts(msgspec.Struct, frozen=True):
     shares: Address
     """Makes the share contracts of assets that many people own."""
     timelock: Address
-    """The authority; the founder proposes until governance lands."""
+    """The authority: a timelock that only votes move, or a multisig that was there before."""
+    challenges: Address = Address(bytes(20))
+    """Bonds of those who contest a result, and the proofs that punish."""
+    governor: Address = Address(bytes(20))
+    """Where members vote; zero where a multisig decides."""
+    treasury: Address = Address(bytes(20))
+    """Holds the network's share of what customers pay; zero if there is none."""
+    guardian: Address = Address(bytes(20))
+    """May pause minting and challenge without a bond until it expires; zero if there is none."""
 
 
 class Nodes(msgspec.Struct, frozen=True):

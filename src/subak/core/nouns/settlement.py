@@ -44,6 +44,8 @@ class Settlement:
     verdicts: pl.DataFrame
     """One row per Entry in Book order: asset, schema, sequence, start_unix_s, interval_seconds, reasons (list of codes, one per line),
     accepted (list, in the kind's first work unit)."""
+    verdicts_hash: bytes
+    """Columns hash of the verdicts as a table by itself, named by the epoch: what seals commit to."""
     state: State
     """State after the epoch."""
     state_root: bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -32,6 +32,7 @@ LANES: Columns = {
     "burned": pl.Decimal(38, 0),
     "lines": pl.Binary,
 }
+VERIFIERS: Columns = {"signer": pl.Binary, "owner": pl.Binary, "weight": pl.Decimal(38, 0)}
 ATTESTATIONS: Columns = {"topic": pl.String, "subject": pl.Binary, "issuer": pl.Binary, "expires_unix_s": pl.Int64}
 
 
@@ -51,6 +52,8 @@ class Snapshot:
     redeemed last; ``net`` is what hosts get of the total and ``burned`` what was burned of it, at the share in force at each redemption."""
     attestations: pl.DataFrame
     """Words of accepted issuers that were not taken back, sorted: ``ATTESTATIONS``. A subject is an asset, or an address after 12 zeros."""
+    verifiers: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=VERIFIERS))
+    """Who weighs in this epoch, and how much, sorted by signer: ``VERIFIERS``. What they earn goes to the owner."""
 
     @property
     def tables(self) -> Mapping[str, pl.DataFrame]:
@@ -60,6 +63,7 @@ class Snapshot:
             "pools": self.pools,
             "lanes": self.lanes,
             "attestations": self.attestations,
+            "verifiers": self.verifiers,
         }
 
     def hash(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Vote: a verifier's signature under an EpochRoot."""
+"""What verifiers sign about a range of Books: first a seal, which nobody can copy, then a vote."""
 
 from __future__ import annotations
 
@@ -15,10 +15,23 @@ class Vote(msgspec.Struct, frozen=True):
     attempt: int
     """Which lead's attempt."""
     round: int
-    """0 before any challenge."""
-    digest: Hash
-    """EIP-712 digest of the EpochRoot."""
+    """0 before any challenge, 1 after one."""
+    result: Hash
+    """EIP-712 hash of the EpochRoot."""
     signer: Address
     """The verifier's signer."""
     signature: Signature
-    """EIP-2098 compact signature of the digest."""
+    """EIP-2098 compact signature of the vote's EIP-712 digest."""
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """Proof of having judged a Book before anyone published how: it commits to the verdicts and to whose seal it is."""
+
+    book: Hash
+    """The Book's hash."""
+    signer: Address
+    """The verifier's signer."""
+    seal: Hash
+    """SHA-256 of "subak/seal/1", signer, Book's hash, columns hash of its verdicts."""
+    signature: Signature
+    """By the signer over the canonical JSON without this field."""

@@ -14,6 +14,7 @@ from subak.core.cells import parents
 from subak.core.kind import Column, Mask, Rules
 from subak.core.nouns.book import Book
 from subak.core.nouns.state import ESCROW, MONEY, State
+from subak.core.settlement import duties
 from subak.core.settlement.judging import Verdicts, context_of
 from subak.core.settlement.listing import places
 
@@ -41,6 +42,8 @@ class Earned:
 
     rewards: Mapping[str, Amounts]
     """Pool: each asset's reward, rounded down."""
+    verifiers: Mapping[bytes, int]
+    """What verifiers' owners earn for their duties."""
     minted: int
     """Drawn from the pools' budgets: what nobody earned, or a cap cut, is not minted."""
     dust: Mapping[str, int]
@@ -101,7 +104,8 @@ def price(verdicts: Verdicts, burned: Amounts, book: Book, before: State, kinds:
     used = _usage(burned, budgets.get(USAGE, 0), book.policy.usage.k_bps)
     if any(used):
         rewards[USAGE] = used
-    return Earned(rewards, minted + sum(used), dust)
+    verifiers = duties.pay_verifiers(book, budgets.get(duties.POOL, 0), before)
+    return Earned(rewards, verifiers, minted + sum(used) + sum(verifiers.values()), dust)
 
 
 def _faded(budget: int, book: Book) -> int:
@@ -179,15 +183,16 @@ def vest(earned: Earned, book: Book, before: State) -> Vested:
     return Vested(now, pl.concat(waiting).sort(*ESCROW))
 
 
-def split(kept: Kept, book: Book) -> Shares:
+def split(kept: Kept, verifiers: Mapping[bytes, int], book: Book) -> Shares:
     """Each asset's rewards and fees among its payees by parts; a site's part goes on to the site's payees. Rewards are rounded down; of
-    fees nothing is left over. Creditors get what was kept back for them.
+    fees nothing is left over. Creditors get what was kept back for them, verifiers' owners what they earned.
 
     An asset without payees pays its owner. Promises: shares and what is left over add up to the rewards; shares of fees to the fees.
     """
     owners, named = book.snapshot.assets["owner"], book.snapshot.payees["payee"]
-    creditors = pl.Series([account for _, account in kept.to_creditors], dtype=pl.Binary)
-    accounts = pl.concat([owners, named.filter(_is_account(named)).bin.slice(12), creditors]).unique().sort()
+    # Whoever is paid beside the payees: one look-up for all, for it costs as much as there are accounts.
+    beside = pl.Series([*(account for _, account in kept.to_creditors), *verifiers], dtype=pl.Binary)
+    accounts = pl.concat([owners, named.filter(_is_account(named)).bin.slice(12), beside]).unique().sort()
     owner = places(owners, accounts).tolist()
     payees = _payees(book, accounts)
     rewards, fees = [0] * len(accounts), [0] * len(accounts)
@@ -212,8 +217,11 @@ def split(kept: Kept, book: Book) -> Shares:
     for row, fee in enumerate(kept.fees):
         if fee:
             pay(fees, lambda money, parts: (divide_whole(money, parts), 0), row, fee)
-    for ((currency, _), money), row in zip(kept.to_creditors.items(), places(creditors, accounts).tolist(), strict=True):
+    rows = places(beside, accounts).tolist()
+    for ((currency, _), money), row in zip(kept.to_creditors.items(), rows, strict=False):
         (rewards if currency == "rewards" else fees)[row] += money
+    for money, row in zip(verifiers.values(), rows[len(kept.to_creditors) :], strict=True):
+        rewards[row] += money
     for pool, money in kept.to_pools.items():
         left_over[pool] = left_over.get(pool, 0) + money
     paid = [row for row in range(len(accounts)) if rewards[row] or fees[row]]

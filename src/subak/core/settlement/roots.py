@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from subak.core.canon.columns import binary_rows
+from subak.core.canon.columns import binary_rows, columns_hash
 from subak.core.canon.keccak import Rows
 from subak.core.canon.merkle import Tree, pack_words, standard_leaf_hashes
 from subak.core.kind import Column, Rules, Status
 from subak.core.nouns.book import Book
 from subak.core.nouns.settlement import Settlement, Summary
 from subak.core.nouns.state import State
+from subak.core.settlement.duties import commits_after, sealed_after
 from subak.core.settlement.judging import Verdicts
 from subak.core.settlement.listing import Listed
 from subak.core.settlement.money import Earned, Shares, to_ints, to_words
@@ -29,9 +31,13 @@ def close(
     after: State, listed: Listed, verdicts: Verdicts, earned: Earned, shares: Shares, book: Book, kinds: Mapping[str, Rules]
 ) -> Settlement:
     """Hash and plant everything."""
+    table = verdict_table(listed, verdicts, book)
+    verdicts_hash = columns_hash({str(book.contents.epoch): table})
+    after = replace(after, sealed=sealed_after(book, verdicts_hash), commits=commits_after(book))
     return Settlement(
         epoch=book.contents.epoch,
-        verdicts=verdict_table(listed, verdicts, book),
+        verdicts=table,
+        verdicts_hash=verdicts_hash,
         state=after,
         state_root=after.root(),
         tree=payout_tree(after),

@@ -4,10 +4,11 @@ Promises, for every Book, state and set of kinds:
 
 - *every line gets one verdict*: accepted, held or refused, with a reason;
 - *totals never fall*;
+- *verifiers are paid for right and timely seals*: their weight's share of their pool, whoever else is paid;
 - *what is minted is what is owed*: growth of totals + growth of escrow + growth of dust = minted, to the unit;
 - *minted stays within the budget*: of this epoch, pool by pool; what a pool does not earn is not minted;
 - *the same inputs give the same roots*, in whatever order independent Entries arrived: those of different assets; only the table of
-  verdicts stands in the Book's order;
+  verdicts, and its hash in the state for the next Book's seals, stand in the Book's order;
 - *fees are what customers paid*: growth of fees + growth of what waits = what the chain handed over for the lines that were taken;
 - *no asset is paid above its measured work at the price it offered*;
 - *splitting or merging devices gains nothing* but the dust of one more division.
@@ -26,10 +27,11 @@ from subak.core.kind import Rules
 from subak.core.nouns.book import Book
 from subak.core.nouns.settlement import Settlement
 from subak.core.nouns.state import State
+from subak.core.settlement import duties
 from subak.core.settlement.debts import keep_back
 from subak.core.settlement.judging import Run, judge
 from subak.core.settlement.listing import list_entries, places
-from subak.core.settlement.money import price, split, vest
+from subak.core.settlement.money import USAGE, price, split, vest
 from subak.core.settlement.roots import close
 from subak.core.settlement.sales import sell
 from subak.core.settlement.totals import total
@@ -40,8 +42,8 @@ def settle(book: Book, before: State, kinds: Mapping[str, Rules], run: Run = map
 
     ``before`` is the content of the last final stateRoot; it is an argument because the Book does not hold it. ``run`` judges blocks of
     assets: ``map`` one after another, an executor's ``map`` several at once, with the same bytes.
-    Errors: ValueError if the policy names a kind, version or table that ``kinds`` or the Book lacks, or the state an asset that the
-    snapshot lacks.
+    Errors: ValueError if the policy names a kind, version or table that ``kinds`` or the Book lacks, or a kind as a pool that pays for
+    something else is named, or the state an asset that the snapshot lacks.
     """
     check(book, before, kinds)
     listed = list_entries(book, kinds)
@@ -49,7 +51,7 @@ def settle(book: Book, before: State, kinds: Mapping[str, Rules], run: Run = map
     sold = sell(verdicts, listed, book, before)
     earned = price(verdicts, sold.burned, book, before, kinds)
     kept = keep_back(vest(earned, book, before), sold.fees, book, before)
-    shares = split(kept, book)
+    shares = split(kept, earned.verifiers, book)
     after = total(shares, kept, earned, sold, verdicts, book, before)
     return close(after, listed, verdicts, earned, shares, book, kinds)
 
@@ -60,6 +62,9 @@ def check(book: Book, before: State, kinds: Mapping[str, Rules]) -> None:
     given = {name: rules.version for name, rules in kinds.items()}
     if wanted != given or any(name != rules.name for name, rules in kinds.items()):
         raise ValueError(f"the policy of epoch {book.contents.epoch} names the kinds {wanted}, settled under {given}")
+    taken = sorted({USAGE, duties.POOL} & given.keys())
+    if taken:
+        raise ValueError(f"the policy names the kinds {taken}: pools of these names pay for something else")
     other = [
         f"{schema.name}.{field.name}"
         for rules in kinds.values()
@@ -82,23 +87,19 @@ def settle_range(books: Sequence[Book], before: State, kinds: Sequence[Mapping[s
     return settled
 
 
-def epoch_root(
-    settled: Sequence[Settlement], books: Sequence[Book], prev_root: bytes, prev_state_root: bytes, attempt: int, round_: int = 0
-) -> EpochRoot:
-    """What the verifiers sign about this range of Books. ``prev_root`` and ``prev_state_root`` are the final ones on the chain; the state
-    that was settled from is the content of the latter."""
+def epoch_root(settled: Sequence[Settlement], books: Sequence[Book], prev_root: bytes, prev_state_root: bytes) -> EpochRoot:
+    """What the verifiers vote for: what this range of Books comes to. ``prev_root`` and ``prev_state_root`` are the final ones on the
+    chain; the state that was settled from is the content of the latter, resumed with the final totals (``State.resumed``)."""
     last = settled[-1]
     return EpochRoot(
         first=settled[0].epoch,
         last=last.epoch,
-        attempt=attempt,
-        round=round_,
         prev_root=prev_root,
         root=last.tree.root,
         prev_state_root=prev_state_root,
         state_root=last.state_root,
         asset_root=last.asset_tree.root,
-        verdicts_hash=columns_hash(verdict_tables(settled)),
+        verdicts_hash=last.verdicts_hash if len(settled) == 1 else columns_hash(verdict_tables(settled)),
         rewards=last.rewards,
         fees=last.fees,
         book_hashes=tuple(hash_json(book.contents) for book in books),

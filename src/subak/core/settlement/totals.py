@@ -20,13 +20,14 @@ def total(shares: Shares, kept: Kept, earned: Earned, sold: Sold, verdicts: Verd
 
     Errors: ArithmeticError if the later promises were broken, by this code or by the state before.
     """
-    fees = to_ints(before.totals["fees"])[0] + sum(shares.fees)
+    fees, earlier = to_ints(before.totals["fees"])[0] + sum(shares.fees), to_ints(before.totals["earlier_fees"])[0]
+    rewards = to_ints(before.totals["rewards"])[0] + earned.minted
     after = State(
         assets=_assets(kept, verdicts, book, before),
         accounts=_accounts(shares, before),
         escrow=kept.escrow,
         pools=_pools(earned, shares),
-        totals=pl.DataFrame({"rewards": from_ints([to_ints(before.totals["rewards"])[0] + earned.minted]), "fees": from_ints([fees])}),
+        totals=pl.DataFrame({"rewards": from_ints([rewards]), "fees": from_ints([fees]), "earlier_fees": from_ints([earlier])}),
         lanes=sold.lanes,
         lines=sold.lines,
         sales=sold.sales,
@@ -38,8 +39,10 @@ def total(shares: Shares, kept: Kept, earned: Earned, sold: Sold, verdicts: Verd
     if owed != minted:
         raise ArithmeticError(f"epoch {book.contents.epoch}: totals, escrow and dust are {owed}, minted is {minted}")
     handed_over, waiting = sum(to_ints(after.lanes["net"])), sum(to_ints(after.sales["net"]))
-    if fees + waiting != handed_over or sum(to_ints(after.accounts["fees"])) != fees:
-        raise ArithmeticError(f"epoch {book.contents.epoch}: fees are {fees}, {waiting} wait, the lanes handed over {handed_over}")
+    if earlier + fees + waiting != handed_over or sum(to_ints(after.accounts["fees"])) != fees:
+        raise ArithmeticError(
+            f"epoch {book.contents.epoch}: fees are {earlier} + {fees}, {waiting} wait, the lanes handed over {handed_over}"
+        )
     return after
 
 

@@ -33,7 +33,7 @@ from subak.core.canon import ed25519
 from subak.core.canon.entry import cut, pack
 from subak.core.canon.ids import ED25519, asset_id, signer_id
 from subak.core.canon.json import encode, hash_json
-from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
+from subak.core.canon.typed_data import EpochRoot, result_hash, vote_digest
 from subak.core.nouns import Address, Bootstrap, Clock, Contents, Hash, KindPolicy, Network, Nodes, Policy, SegmentRef, SnapshotRef, State
 from subak.core.nouns.state import MONEY, SALES
 from subak.core.settlement import OFFER
@@ -197,7 +197,7 @@ class Shop:
             token=TokenPlan("Subak", "SUBAK", 10**9 * TOKEN, {"0x" + each.address.hex(): 10_000 * TOKEN for each in VERIFIERS}),
             schedule=SchedulePlan(epochs_per_period=9, budget_per_epoch=(TOKEN,), burst=20 * TOKEN, refill_per_second=10**15),
             pools={"bootstrap": 10_000},
-            stake=StakePlan(minimum=100 * TOKEN, unbonding_seconds=14 * DAY),
+            stake=StakePlan(minimum=100 * TOKEN, unbonding_seconds=35 * DAY),
             timelock_seconds=2 * DAY,
             sales=SalesPlan(allocation={"0x" + each.address.hex(): RICH for each in (CUSTOMER, OTHER)}),
             genesis=Genesis(policy=policy_hash),
@@ -255,8 +255,6 @@ class Shop:
         root = EpochRoot(
             first=first,
             last=last,
-            attempt=attempt,
-            round=0,
             prev_root=self.roots[0],
             root=hash_json([last, "root"]),
             prev_state_root=self.roots[1] if first else State.genesis().root(),
@@ -272,7 +270,8 @@ class Shop:
         sender = Sender(self.rpc, next(each for each in VERIFIERS if each.address == lead))
         by_lead = Settlement(self.rpc, self.network.contracts, sender)
         by_lead.open(first, last, attempt, books, self.rpc.block().number)
-        digest = epoch_root_digest(root, 31337, self.network.contracts.settlement)
+        self.go_to(settlement.view().sealed_unix_s)
+        digest = vote_digest(first, attempt, 0, result_hash(root), 31337, self.network.contracts.settlement)
         by_lead.propose(root, [(each.address, each.sign_digest(digest)) for each in VERIFIERS])
         pending = settlement.view().pending
         assert pending is not None

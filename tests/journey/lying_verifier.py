@@ -19,10 +19,11 @@ from subak.chain.network_file import load_network
 from subak.chain.settlement import Opened, SettlementView
 from subak.cli.nodes import serve_verifier
 from subak.core.canon.json import encode
-from subak.core.canon.typed_data import epoch_root_digest
+from subak.core.canon.typed_data import vote_digest
 from subak.core.nouns import Hash, SegmentRef
-from subak.verifier.closing import Closing, Settled
-from subak.verifier.peers import head_digest
+from subak.verifier.closing import Closing
+from subak.verifier.judge import Settled
+from subak.verifier.peers import signed_digest
 from subak.verifier.service import make_service
 
 log = logging.getLogger("liar")
@@ -45,10 +46,11 @@ class LyingClosing(Closing):
     def _work_on(self, view: SettlementView, opened: Opened) -> None:
         super()._work_on(view, opened)
         if self.chain.lead(opened.first + opened.attempt) == self.me.address:
-            lie = self._settle(view, opened).message
-            digest = epoch_root_digest(lie, self.network.chain_id, self.network.contracts.settlement)
+            lie = self._settle(view, opened)
+            vote = (opened.first, opened.attempt, 0, lie.result)
+            digest = vote_digest(*vote, self.network.chain_id, self.network.contracts.settlement)
             try:
-                self.chain.propose(lie, [(self.me.address, self.me.sign_digest(digest))])
+                self.chain.propose(lie.message, [(self.me.address, self.me.sign_digest(digest))])
             except ChainRefused as refused:
                 log.warning("the chain refused the lie: %s", refused)
 
@@ -64,7 +66,7 @@ class BogusHeads(Closing):
             assert head is not None
             bogus = SegmentRef("energy.reading", Hash(b"nobody" + bytes(26)), 7, self.me.address, 0)
             forged = msgspec.structs.replace(head, segments=(*head.segments, bogus))
-            forged = msgspec.structs.replace(forged, signature=self.me.sign_digest(head_digest(forged)))
+            forged = msgspec.structs.replace(forged, signature=self.me.sign_digest(signed_digest(forged)))
             (self.archive.root.parent / "journal" / f"head-{epoch}.json").write_bytes(encode(forged))
             log.warning("epoch %d: announced a segment that does not exist", epoch)
 

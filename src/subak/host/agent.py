@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import msgspec
 from subak.chain.channels import Channels, fold_lanes
 from subak.chain.rpc import Rpc, RpcError, RpcUnreachable
 from subak.chain.snapshot import Follower
-from subak.core.canon.entry import pack
+from subak.core.canon.entry import SIGNATURE_BYTES, entry_digest, pack
 from subak.core.kind import Schema, Source, Worker
 from subak.core.nouns import Network
 from subak.core.settlement import OFFER, POSSESSION
@@ -26,6 +27,9 @@ from subak.host.keys import DeviceKey
 from subak.host.outbox import Outbox
 
 log = logging.getLogger("subak.host")
+
+Promised = tuple[str, tuple[bytes, ...]]
+"""An acknowledgement, JSON, and the digests of what it is for; none if they are not known here."""
 
 DAY_S = 86_400
 LANES_SECONDS = 1.0
@@ -223,7 +227,9 @@ class Agent:
             if not entries:
                 await news.wait()
                 continue
-            answers = await self._post(verifier, entries)
+            answers, promises = await self._post(verifier, entries)
+            for document, digests in promises:
+                self.outbox.acknowledged(verifier, document, digests)
             if answers:
                 self.outbox.answered(verifier, answers)
                 pause = 0.1
@@ -231,8 +237,8 @@ class Agent:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, SLOWEST_RETRY_SECONDS)
 
-    async def _post(self, verifier: str, entries: Sequence[tuple[int, bytes]]) -> list[tuple[int, str]]:
-        """What the verifier answered for good, by Entry number; empty if it has to be asked again."""
+    async def _post(self, verifier: str, entries: Sequence[tuple[int, bytes]]) -> tuple[list[tuple[int, str]], list[Promised]]:
+        """What the verifier answered for good, by Entry number, and what it promised; empty if it has to be asked again."""
         try:
             response = await self.client.post(
                 f"{verifier}/v1/entries",
@@ -242,20 +248,20 @@ class Agent:
             told = msgspec.json.decode(response.content)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             log.info("%s does not answer: %s", verifier, error)
-            return []
+            return [], []
         if response.status_code != 200 and "refused" not in told:
             log.warning("%s refused a body of %d Entries: %s", verifier, len(entries), told.get("detail", response.status_code))
-            return []
+            return [], []
         refused = {each["index"]: each for each in told.get("refused", ())}
-        acknowledged = msgspec.json.encode(told.get("acknowledgement")).decode()
+        promised = _promised(told, refused.keys(), [entry for _, entry in entries])
         answers = []
         for index, (number, _) in enumerate(entries):
             if index not in refused:
-                answers.append((number, acknowledged))
+                answers.append((number, promised[index][0]))
             elif refused[index]["reason"] in FOR_GOOD:
                 log.warning("%s refused Entry %d: %s", verifier, number, refused[index].get("detail"))
                 answers.append((number, msgspec.json.encode(refused[index]).decode()))
-        return answers
+        return answers, [each for each in dict.fromkeys(promised.values()) if each[1]]
 
     async def _let_go(self) -> None:
         needed = min(ENOUGH_WITNESSES, len(self.network.nodes.verifiers))
@@ -277,6 +283,22 @@ class Agent:
         except (httpx.HTTPError, ValueError):
             return None
         return told
+
+
+def _promised(told: Mapping[str, Any], refused: Collection[int], entries: Sequence[bytes]) -> dict[int, Promised]:
+    """By index in the body: the acknowledgement that an Entry is under. Entries that the verifier knew already are under earlier ones;
+    digests that are not what was acknowledged are left away, they prove nothing."""
+    digests = [entry_digest(entry[:-SIGNATURE_BYTES]) for entry in entries]
+    earlier = [(each.pop("indices"), each) for each in map(dict, told.get("known_acknowledgements", ()))]
+    known = {index for indices, _ in earlier for index in indices}
+    fresh = [index for index in range(len(entries)) if index not in refused and index not in known]
+    found: dict[int, Promised] = {}
+    for indices, said in [*earlier, (fresh, told.get("acknowledgement"))]:
+        theirs = tuple(digests[index] for index in indices)
+        whole = said is not None and "0x" + sha256(b"".join(theirs)).hexdigest() == said["entries"]
+        document = msgspec.json.encode(said).decode()
+        found.update((index, (document, theirs if whole else ())) for index in indices)
+    return found
 
 
 @dataclass(frozen=True)

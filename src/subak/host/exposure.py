@@ -7,10 +7,12 @@ Reasons: ``docs/lanes.md``.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +67,14 @@ class Contradiction:
     """The one with the lower sequence."""
     later: Kept
     """The other one."""
+
+
+def read_contradictions(path: Path) -> list[Contradiction]:
+    """Proofs against clerks in a host's ledger, also while it runs. Errors: FileNotFoundError; sqlite3.DatabaseError if it is none."""
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "no ledger of a host is there", str(path))
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        return _contradictions(db)
 
 
 class _LineText(msgspec.Struct):
@@ -170,8 +180,7 @@ class Exposure:
 
     def contradictions(self) -> list[Contradiction]:
         """Proofs against clerks, one for each lane."""
-        rows = self._db.execute("SELECT earlier, later FROM contradictions ORDER BY lane").fetchall()
-        return [Contradiction(_read(earlier), _read(later)) for earlier, later in rows]
+        return _contradictions(self._db)
 
     async def ask(self, lane: bytes) -> None:
         """Ask verifiers for the lane's newest voucher, unless they were asked a moment ago; who asks meanwhile gets the same answer."""
@@ -274,6 +283,11 @@ class Exposure:
         except (httpx.HTTPError, ValueError, TimeoutError) as error:
             log.info("%s told nothing of lane 0x%s: %s", verifier, lane.hex(), error)
             return None
+
+
+def _contradictions(db: sqlite3.Connection) -> list[Contradiction]:
+    rows = db.execute("SELECT earlier, later FROM contradictions ORDER BY lane").fetchall()
+    return [Contradiction(_read(earlier), _read(later)) for earlier, later in rows]
 
 
 def _contradiction(earlier: Voucher, later: Voucher) -> str | None:

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 MAX_BODY_BYTES = 64 * 1024
 """Entries go out in bodies of at most this many bytes."""
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """An Entry that no final Book lists as far as this host knows, and a verifier's promise to list it."""
+
+    verifier: str
+    """Base address of the verifier that was posted to."""
+    asset: bytes
+    """Whose Entry it is."""
+    sequence: int
+    """Its name among the asset's."""
+    entry: bytes
+    """Signed bytes and signature."""
+    document: str
+    """The acknowledgement, JSON as the verifier gave it."""
+    digests: tuple[bytes, ...]
+    """Of all Entries that were acknowledged together, in order."""
 
 
 class Outbox:
@@ -29,6 +48,9 @@ class Outbox:
                 number INTEGER PRIMARY KEY, asset BLOB, sequence INTEGER, bytes BLOB, UNIQUE (asset, sequence)
             );
             CREATE TABLE IF NOT EXISTS answers (number INTEGER, verifier TEXT, answer TEXT, PRIMARY KEY (number, verifier));
+            CREATE TABLE IF NOT EXISTS acknowledgements (
+                verifier TEXT, document TEXT, digests BLOB, PRIMARY KEY (verifier, document)
+            ) WITHOUT ROWID;
             CREATE TABLE IF NOT EXISTS sequences (asset BLOB PRIMARY KEY, next INTEGER);
             CREATE TABLE IF NOT EXISTS offers (asset BLOB PRIMARY KEY, said TEXT, unix_s INTEGER);
             """
@@ -69,6 +91,21 @@ class Outbox:
         self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", [(number, verifier, answer) for number, answer in answers])
         self._db.execute("COMMIT")
 
+    def acknowledged(self, verifier: str, document: str, digests: Sequence[bytes]) -> None:
+        """Note which Entries, by digest and in order, an acknowledgement is for: without all of them it proves nothing of one."""
+        self._db.execute("INSERT OR REPLACE INTO acknowledgements VALUES (?, ?, ?)", (verifier, document, b"".join(digests)))
+
+    def promises(self) -> list[Acknowledged]:
+        """Every acknowledgement of an Entry that is still kept, oldest first."""
+        found = self._db.execute(
+            "SELECT a.verifier, e.asset, e.sequence, e.bytes, a.document, a.digests FROM acknowledgements a "
+            "JOIN answers r ON r.verifier = a.verifier AND r.answer = a.document JOIN entries e ON e.number = r.number ORDER BY e.number"
+        )
+        return [
+            Acknowledged(verifier, asset, sequence, entry, document, tuple(packed[at : at + 32] for at in range(0, len(packed), 32)))
+            for verifier, asset, sequence, entry, document, packed in found
+        ]
+
     def offered(self, asset: bytes, said: Sequence[int], since_unix_s: int) -> bool:
         """Whether this was the asset's last offer, made after that time."""
         found = self._db.execute("SELECT said, unix_s FROM offers WHERE asset = ?", (asset,)).fetchone()
@@ -94,6 +131,11 @@ class Outbox:
             self._db.executemany("DELETE FROM answers WHERE number = ?", [(number,) for number in numbers])
             self._db.executemany("DELETE FROM entries WHERE number = ?", [(number,) for number in numbers])
             gone += len(numbers)
+        if gone:
+            self._db.execute(
+                "DELETE FROM acknowledgements AS a WHERE NOT EXISTS "
+                "(SELECT 1 FROM answers r WHERE r.verifier = a.verifier AND r.answer = a.document)"
+            )
         self._db.execute("COMMIT")
         return gone
 

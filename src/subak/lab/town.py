@@ -252,6 +252,7 @@ class Town:
                 grace_seconds=HOUR_S,
                 attempt_seconds=6 * HOUR_S,
                 challenge_seconds=6 * HOUR_S,
+                seal_seconds=2 * HOUR_S,
             ),
             token=TokenPlan(
                 name="Subak",
@@ -265,7 +266,7 @@ class Town:
                 burst=8 * BUDGET_PER_EPOCH,
                 refill_per_second=BUDGET_PER_EPOCH // (12 * HOUR_S),
             ),
-            pools={"energy": 10_000},
+            pools={"energy": 9_500, "verifiers": 500},
             stake=StakePlan(minimum=BOND, unbonding_seconds=35 * 24 * HOUR_S),
             sales=SalesPlan(allocation={"0x" + customer.address.hex(): 10_000 * DOLLAR for customer in customers}),
             issuers={INSTALLED: ["0x" + issuer.address.hex()]},

@@ -1,4 +1,4 @@
-"""An epoch's life, as one verifier lives it: cut, open, settle, sign, propose, finalize, pay.
+"""An epoch's life, as one verifier lives it: cut, open, settle, seal, vote, propose, finalize, pay; and judge again what was challenged.
 
 Every step looks at what the chain says now and does what is missing, so that a restart, a lost block or a silent lead needs no special
 case: whoever's turn it is does the next step, and doing it twice changes nothing.
@@ -8,35 +8,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import islice
 from typing import Protocol
 
 import msgspec
 import polars as pl
 
-from subak.archive.books import BookRefused, load_book, paths_of, read_contents, read_policy, read_state, schemas_of, write_state
+from subak.archive.books import MAX_SEALS, BookRefused, paths_of, read_contents, read_policy, write_state
 from subak.archive.log import EntryLog
 from subak.archive.segments import read_segment, segment_path, write_segments
-from subak.archive.store import ArchiveError, FolderArchive, NotThere, get_checked
+from subak.archive.store import ArchiveError, FolderArchive
 from subak.archive.tables import read_lines, write_lines, write_tables
 from subak.chain.accounts import Account
-from subak.chain.settlement import Opened, Pending, SettlementView
+from subak.chain.settlement import Contest, Opened, Pending, SettlementView
 from subak.chain.settlement import Settlement as Chain
 from subak.chain.snapshot import Finalised, Follower
-from subak.core.canon.ids import draw_seed
+from subak.core.canon.ids import commitment, draw_seed, seal_of
 from subak.core.canon.json import encode, hash_json
-from subak.core.canon.keccak import keccak256
-from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
-from subak.core.kind import Asked, Schema
-from subak.core.nouns import Contents, Hash, Head, Network, SegmentRef, Settlement, Snapshot, SnapshotRef, State, Vote, decode
+from subak.core.canon.typed_data import vote_digest
+from subak.core.kind import Asked
+from subak.core.nouns import Contents, Hash, Head, Network, Seal, Vote
 from subak.core.nouns.document import Signature
-from subak.core.settlement import epoch_root, settle_range, verdict_tables
+from subak.core.settlement import verdict_tables
 from subak.core.settlement.money import to_ints
 from subak.core.settlement.roots import payout_tree
-from subak.kinds.registry import installed, rules_for
 from subak.verifier.journal import Journal
-from subak.verifier.peers import Peers, head_digest, head_holds
+from subak.verifier.judge import Judge, Settled
+from subak.verifier.peers import Peers, signed_digest
 from subak.verifier.uncut import Uncut
 
 log = logging.getLogger("subak.verifier")
@@ -51,16 +50,6 @@ MOST_CLAIMS = 1024
 """Up to this many accounts are paid out by the lead; beyond it everyone claims for themselves."""
 
 
-@dataclass(frozen=True)
-class Settled:
-    """A range of Books, settled here."""
-
-    message: EpochRoot
-    """What to sign."""
-    settlements: Sequence[Settlement]
-    """One per Book."""
-
-
 class Lines(Protocol):
     """Where a verifier keeps vouchers' lines."""
 
@@ -68,7 +57,7 @@ class Lines(Protocol):
         """Lines of these lanes' vouchers (lane to seq, total, hash of the lines), without those of which this total was taken already."""
 
 
-class Closing:
+class Closing(Judge):
     """Brings epochs to an end."""
 
     def __init__(
@@ -84,15 +73,10 @@ class Closing:
         lines: Lines,
     ) -> None:
         """``chain`` sends with this verifier's account."""
-        self.network, self.me, self.archive, self.entries = network, me, archive, entries
-        self.journal, self.peers, self.chain, self.follower, self.lines = journal, peers, chain, follower, lines
+        super().__init__(network, archive, peers, chain, follower)
+        self.me, self.entries, self.journal, self.lines = me, entries, journal, lines
         self._uncut = Uncut(entries, network.clock, journal.heads())
-        self._schemas = {schema.id: schema for schema in schemas_of({name: kind.rules for name, kind in installed().items()}).values()}
-        self._settled: dict[tuple[Hash, ...], Settled] = {}
-        self._listed_segments: set[bytes] = set()
-        self._finals: list[Finalised] = []
         self._paid_out = -1
-        self._blocks = ThreadPoolExecutor(2, thread_name_prefix="judge")
 
     def tick(self, now_unix_s: int) -> None:
         """Do what is due at this network time.
@@ -106,11 +90,13 @@ class Closing:
         opened = view.opened
         if view.pending is not None and opened is not None:
             self._finalize(view, opened, view.pending, now_unix_s)
+        elif view.contest is not None and opened is not None:
+            self._judge_again(view, opened, view.contest, now_unix_s)
         elif view.open_now and opened is not None:
             self._work_on(view, opened)
         elif view.next_epoch < self.network.clock.epochs_closed_at(now_unix_s):
             self._open(view, now_unix_s)
-        if view.pending is None:
+        if view.pending is None and view.contest is None:
             self._pay_out(now_unix_s)
 
     def late_epochs(self) -> int:
@@ -122,22 +108,9 @@ class Closing:
         except ArchiveError:
             return 7
 
-    def finals(self) -> Sequence[Finalised]:
-        """The ranges that were final at the last tick."""
-        return self._finals
-
-    def _note_finals(self) -> None:
-        """Which segments final Books list: they never need to be listed again."""
-        finals = self.follower.finalised()
-        if finals[: len(self._finals)] != self._finals:
-            self._finals, self._listed_segments, self._paid_out = [], set(), -1  # the chain lost its last second
-        for final in finals[len(self._finals) :]:
-            for book_hash in final.book_hashes:
-                self.peers.fetch(f"book/{book_hash.hex()}.json", book_hash, self.archive)
-                self._listed_segments.update(ref.sha for ref in read_contents(self.archive, book_hash).segments)
-            self._finals.append(final)
-            self._settled.clear()
-            self._forget(final.last)
+    def _on_final(self, final: Finalised) -> None:
+        self._paid_out = -1
+        self._forget(final.last)
 
     def _forget(self, epoch: int) -> None:
         """Let go of the log's files whose Entries are in segments and too old for anyone to send again; the segments stay."""
@@ -161,27 +134,38 @@ class Closing:
         before = self.journal.head(epoch - 1)
         kept = tuple(ref for ref in (before.segments if before else ()) if ref.sha not in self._listed_segments)
         new = write_segments(self.archive, fresh, self._schemas, self.network.id, self.me.address)
-        head = Head(Hash(self.network.id), epoch, self.me.address, kept + new, self._write_lines(), Signature(bytes(64)))
-        head = msgspec.structs.replace(head, signature=self.me.sign_digest(head_digest(head)))
+        head = Head(
+            network=Hash(self.network.id),
+            epoch=epoch,
+            verifier=self.me.address,
+            segments=kept + new,
+            lines=self._write_lines(),
+            commit=Hash(commitment(self._secret(epoch + 1))),
+            reveal=self._secret(epoch),
+            seals=self._heard_seals(epoch - 1),
+            signature=Signature(bytes(64)),
+        )
+        head = msgspec.structs.replace(head, signature=self.me.sign_digest(signed_digest(head)))
         self.archive.put(f"heads/{hash_json(head).hex()}.json", encode(head))
         self.journal.keep_head(head)
         log.info("epoch %d: brings %d segments, %d new Entries", epoch, len(head.segments), len(fresh))
+
+    def _secret(self, epoch: int) -> Hash:
+        """This verifier's share of the beacon: nobody else can know it before the head of the epoch reveals it, and a crash cannot lose
+        it."""
+        asked = sha256(b"subak/reveal/1" + self.network.id + epoch.to_bytes(8, "big")).digest()
+        return Hash(sha256(self.me.sign_digest(asked)).digest())
+
+    def _heard_seals(self, epoch: int) -> tuple[Seal, ...]:
+        """Seals of an epoch's Books that came in time; those of the newest Books if there are too many to list."""
+        newest = reversed(self.follower.books_of(epoch))
+        return tuple(islice((seal for book in newest for seal in self.journal.heard_seals(book)), MAX_SEALS))
 
     def _write_lines(self) -> tuple[Hash, ...]:
         """Lines of redeemed vouchers that the final state has not taken yet, as far as this verifier has them."""
         lanes = self._final_state().lanes
         lines = self.lines.table(self.follower.redeemed(), dict(zip(lanes["lane"].to_list(), to_ints(lanes["total"]), strict=True)))
         return (Hash(write_lines(self.archive, lines)),) if len(lines) else ()
-
-    def _final_state(self) -> State:
-        """The last final state."""
-        return self._state(self._finals[-1].state_root) if self._finals else State.genesis()
-
-    def _state(self, state_root: bytes) -> State:
-        """Carried state of this root, from another verifier if this one did not settle that epoch."""
-        if state_root != State.genesis().root():
-            self.peers.fetch_tables("state", state_root, self.archive)
-        return read_state(self.archive, state_root)
 
     def asked(self, epoch: int, asset: bytes) -> Asked | None:
         """What an asset's tasks of an epoch are drawn from; None while it is unknown."""
@@ -216,7 +200,7 @@ class Closing:
             mintable += sum(to_ints(snapshot[1].pools["budget"]))
             if books and self.chain.budget(first, epoch) < mintable:
                 break  # a range that may mint more than the breaker lets through could never be proposed
-            heads = self.peers.heads(epoch, self.network.id)
+            heads = self.peers.heads(epoch)
             if len(heads) < len(self.peers) and waited < clock.attempt_seconds // PATIENCE:
                 break
             contents = self._contents(epoch, self._sound(epoch, heads), listed, snapshot)
@@ -237,8 +221,8 @@ class Closing:
         sound = {}
         for (verifier, head), weight in zip(heads.items(), weights, strict=True):
             try:
-                if not weight or any(ref.verifier != verifier for ref in head.segments):
-                    raise BookRefused("it is not staked, or lists what it did not take in itself")
+                if not weight or any(ref.verifier != verifier for ref in head.segments) or len(head.seals) > MAX_SEALS:
+                    raise BookRefused("it is not staked, or lists what it did not take in itself or too many seals")
                 for ref in head.segments:
                     self.peers.fetch(segment_path(ref), ref.sha, self.archive)
                     read_segment(self.archive, ref, self._schema(ref))
@@ -250,97 +234,75 @@ class Closing:
                 log.warning("epoch %d: the head of %r is left out: %s", epoch, head.verifier, error)
         return sound
 
-    def _schema(self, ref: SegmentRef) -> Schema:
-        for schema in self._schemas.values():
-            if schema.name == ref.schema:
-                return schema
-        raise BookRefused(f"no installed kind has the schema {ref.schema}")
-
-    def _contents(self, epoch: int, heads: Mapping[bytes, Head], listed: set[bytes], snapshot: tuple[SnapshotRef, Snapshot]) -> Contents:
-        """The one Book that these heads and the chain come to."""
-        ref, facts = snapshot
-        previous, beacon = self.follower.beacon(epoch)
-        write_tables(self.archive, "snapshot", facts.tables)
-        segments = {segment.sha: segment for head in heads.values() for segment in head.segments if segment.sha not in listed}
-        clock = self.network.clock
-        return Contents(
-            network=Hash(self.network.id),
-            epoch=epoch,
-            first_unix_s=clock.first_unix_s(epoch),
-            end_unix_s=clock.end_unix_s(epoch),
-            close_unix_s=clock.close_unix_s(epoch),
-            policy=self.follower.policy(epoch),
-            snapshot=ref,
-            segments=tuple(sorted(segments.values(), key=book_order)),
-            heads=tuple(sorted(Hash(hash_json(head)) for head in heads.values())),
-            lines=tuple(sorted({sha for head in heads.values() for sha in head.lines})),
-            previous=previous,
-            beacon=beacon,
-        )
-
-    def _bring_home(self, contents: Contents) -> None:
-        """Every file that the Book names, in this verifier's own folder."""
-        for path, sha in paths_of(contents):
-            self.peers.fetch(path, sha, self.archive)
-        self.peers.fetch(f"policy/{contents.policy.hex()}.json", contents.policy, self.archive)
-        for kind in read_policy(self.archive, contents.policy).kinds.values():
-            for sha in kind.tables.values():
-                self.peers.fetch(f"tables/{sha.hex()}.parquet", sha, self.archive)
-
     def _work_on(self, view: SettlementView, opened: Opened) -> None:
-        """Settle what was opened, sign it, and propose it once enough others signed the same."""
+        """Settle what was opened and seal it; once all seals are in, vote, and propose it when enough others voted for the same."""
         settled = self._settle(view, opened)
-        digest = Hash(epoch_root_digest(settled.message, self.network.chain_id, self.network.contracts.settlement))
-        if self.journal.vote(opened.first, opened.attempt, 0) is None:
-            self._publish(settled)
-            self.journal.keep_vote(Vote(opened.first, opened.attempt, 0, digest, self.me.address, self.me.sign_digest(digest)))
-            log.info("epochs %d..%d: signed %r", opened.first, opened.last, digest)
-        if self.chain.lead(opened.first + opened.attempt) != self.me.address:
+        self._seal(settled)
+        self._hear_seals(settled, view.block.timestamp)
+        if view.block.timestamp < view.sealed_unix_s:
             return
-        votes = [vote for vote in self.peers.votes(opened.first, opened.attempt, 0) if vote.digest == digest]
+        self._vote(settled, opened, 0)
+        if self.chain.lead(opened.first + opened.attempt) == self.me.address:
+            self._propose(settled, opened, 0)
+
+    def _judge_again(self, view: SettlementView, opened: Opened, contest: Contest, now_unix_s: int) -> None:
+        """Somebody bonded that the result is wrong: settle the same Books once more, from the files, and vote in round 1."""
+        begun = contest.deadline_unix_s - self.network.clock.reconfirm_seconds
+        mine = self._is_mine(opened.first + opened.attempt, begun, now_unix_s)
+        if view.block.timestamp >= contest.deadline_unix_s:
+            if mine:
+                self.chain.reject()
+                log.warning("epochs %d..%d: rejected, nobody confirmed the challenged result", opened.first, opened.last)
+            return
+        if self.journal.vote(opened.first, opened.attempt, 1) is None:
+            self._settled.clear()
+        settled = self._settle(view, opened)
+        self._vote(settled, opened, 1)
+        if mine:
+            self._propose(settled, opened, 1)
+
+    def _seal(self, settled: Settled) -> None:
+        """Commit to the verdicts before anyone publishes them. A Book that is opened again keeps its seal."""
+        for book_hash, settlement in zip(settled.message.book_hashes, settled.settlements, strict=True):
+            if self.journal.seal(book_hash) is None:
+                value = Hash(seal_of(self.me.address, book_hash, settlement.verdicts_hash))
+                seal = Seal(Hash(book_hash), self.me.address, value, Signature(bytes(64)))
+                seal = self.journal.keep_seal(msgspec.structs.replace(seal, signature=self.me.sign_digest(signed_digest(seal))))
+                self.journal.hear_seals([seal])
+
+    def _hear_seals(self, settled: Settled, unix_s: int) -> None:
+        """Note who sealed in time; the time of a Book begins when it is opened first, for after that its verdicts become known."""
+        for book_hash in settled.message.book_hashes:
+            if unix_s <= self.follower.opened_unix_s(book_hash) + self.network.clock.seal_seconds:
+                self.journal.hear_seals(self.peers.seals(book_hash))
+
+    def _vote(self, settled: Settled, opened: Opened, round_: int) -> None:
+        """Say what the range comes to: on disk first, then to whoever asks. What others say is kept too, to prove contradictions."""
+        if self.journal.vote(opened.first, opened.attempt, round_) is None:
+            self._require_copies(settled.message.book_hashes)
+            self._publish(settled)
+            name = (opened.first, opened.attempt, round_, settled.result)
+            digest = vote_digest(*name, self.network.chain_id, self.network.contracts.settlement)
+            self.journal.keep_vote(Vote(*name, self.me.address, self.me.sign_digest(digest)))
+            log.info("epochs %d..%d: voted for %r in round %d", opened.first, opened.last, settled.result, round_)
+        self.journal.hear_votes(self.peers.votes(opened.first, opened.attempt, round_))
+
+    def _propose(self, settled: Settled, opened: Opened, round_: int) -> None:
+        """Bring the votes to the chain, if two thirds of the weight say the same."""
+        heard = self.journal.heard_votes(opened.first, opened.attempt, round_)
+        votes = [vote for vote in heard if vote.result == settled.result]
         weights, all_weights = self.chain.weights([vote.signer for vote in votes], opened.weight_epoch)
         if 3 * sum(weights) >= 2 * all_weights > 0:
             counted = [(vote.signer, vote.signature) for vote, weight in zip(votes, weights, strict=True) if weight]
             self.chain.propose(settled.message, counted)
-            log.info("epochs %d..%d: proposed with %d signatures", opened.first, opened.last, len(counted))
+            log.info("epochs %d..%d: proposed with %d signatures, round %d", opened.first, opened.last, len(counted), round_)
 
-    def _settle(self, view: SettlementView, opened: Opened) -> Settled:
-        """This verifier's own result for the opened Books. Errors: BookRefused if the lead put in what does not belong there."""
-        book_hashes = self.follower.opened_books(opened.first, opened.attempt)
-        if keccak256(b"".join(book_hashes)) != opened.books_hash:
-            raise BookRefused(f"the Books opened for epochs {opened.first}..{opened.last} are not those whose hash the chain holds")
-        if book_hashes not in self._settled:
-            listed = set(self._listed_segments)
-            for epoch, book_hash in enumerate(book_hashes, opened.first):
-                self.peers.fetch(f"book/{book_hash.hex()}.json", book_hash, self.archive)
-                contents = read_contents(self.archive, book_hash)
-                self._check(contents, epoch, listed)
-                listed.update(ref.sha for ref in contents.segments)
-            kinds = [rules_for(read_policy(self.archive, read_contents(self.archive, each).policy)) for each in book_hashes]
-            books = [load_book(self.archive, each, rules) for each, rules in zip(book_hashes, kinds, strict=True)]
-            settlements = settle_range(books, self._state(view.state_root), kinds, self._blocks.map)
-            self._settled[book_hashes] = Settled(epoch_root(settlements, books, view.root, view.state_root, opened.attempt), settlements)
-        settled = self._settled[book_hashes]
-        return Settled(replace(settled.message, attempt=opened.attempt), settled.settlements)
-
-    def _check(self, contents: Contents, epoch: int, listed: set[bytes]) -> None:
-        """Is this the Book of that epoch, with the chain's facts and only what verifiers signed for, in the one allowed order?"""
-        snapshot = self.follower.snapshot(epoch)
-        if snapshot is None:
-            raise NotThere(f"snapshot of epoch {epoch}", "the chain, whose block at its end is not final yet")
-        self._bring_home(contents)
-        heads = [decode(get_checked(self.archive, f"heads/{sha.hex()}.json", sha), Head) for sha in contents.heads]
-        for head in heads:
-            if head.epoch != epoch or head.network != self.network.id or not head_holds(head):
-                raise BookRefused(f"epoch {epoch}: the head of {head.verifier!r} speaks of epoch {head.epoch} or is not signed by it")
-            if any(ref.verifier != head.verifier for ref in head.segments):
-                raise BookRefused(f"epoch {epoch}: the head of {head.verifier!r} lists what it did not take in itself")
-        if not all(self.chain.weights([head.verifier for head in heads], epoch)[0]):
-            raise BookRefused(f"epoch {epoch}: a head comes from an account that is no verifier: {[head.verifier for head in heads]}")
-        expected = self._contents(epoch, {head.verifier: head for head in heads}, listed, snapshot)
-        if expected != contents:
-            different = [name for name in Contents.__struct_fields__ if getattr(expected, name) != getattr(contents, name)]
-            raise BookRefused(f"epoch {epoch}: the lead's Book differs from what its heads and the chain say in {different}")
+    def _require_copies(self, book_hashes: Sequence[bytes]) -> None:
+        """Every byte that a Book names is in two places: whoever contests the result can have it. Errors: NotThere."""
+        for book_hash in book_hashes:
+            self.peers.require_copies(f"book/{book_hash.hex()}.json")
+            for path, _ in paths_of(read_contents(self.archive, book_hash)):
+                self.peers.require_copies(path)
 
     def _publish(self, settled: Settled) -> None:
         """Everything that anyone needs to recompute or claim, in the archive before the vote is cast."""
@@ -351,9 +313,15 @@ class Closing:
     def _finalize(self, view: SettlementView, opened: Opened, pending: Pending, now_unix_s: int) -> None:
         """When the challenge window is over: the lead, and after a while anyone."""
         deadline = pending.deadline_unix_s
-        if view.block.timestamp >= deadline and self._is_mine(opened.first + opened.attempt, deadline, now_unix_s):
-            self.chain.finalize(self._settle(view, opened).message)
-            log.info("epochs %d..%d: final", opened.first, opened.last)
+        if view.block.timestamp < deadline or not self._is_mine(opened.first + opened.attempt, deadline, now_unix_s):
+            return
+        settled = self._settle(view, opened)
+        if settled.result != pending.result:
+            # Whoever has the standing result's words can make it final; this verifier stands by its own.
+            log.error("epochs %d..%d: %r stands, and %r is what comes out here", opened.first, opened.last, pending.result, settled.result)
+            return
+        self.chain.finalize(settled.message)
+        log.info("epochs %d..%d: final", opened.first, opened.last)
 
     def _pay_out(self, now_unix_s: int) -> None:
         """Send everyone what the last final root owes them: senders pay gas, so that owners need none.
@@ -385,8 +353,3 @@ class Closing:
         """The lead's to do; anyone's once the lead let a quarter of a turn pass."""
         waited = now_unix_s - since_unix_s
         return waited > self.network.clock.attempt_seconds // PATIENCE or self.chain.lead(turn) == self.me.address
-
-
-def book_order(ref: SegmentRef) -> tuple[bytes, int, str]:
-    """Segments count as listed by verifier, then by place in its log: no lead can choose which of two conflicting Entries is first."""
-    return (ref.verifier, ref.position, ref.schema)

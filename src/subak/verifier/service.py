@@ -21,12 +21,15 @@ from subak.chain.contracts import ChainForgot, ChainRefused, Sender
 from subak.chain.rpc import NotMined, Rpc, RpcError, RpcUnreachable
 from subak.chain.settlement import Settlement as Chain
 from subak.chain.snapshot import Follower
+from subak.chain.stake import Stake
 from subak.core.canon.json import encode
 from subak.core.nouns import Network
 from subak.kinds.registry import installed
 from subak.verifier.board import Board
 from subak.verifier.clerk import Clerk
 from subak.verifier.closing import Closing
+from subak.verifier.faults import Faults
+from subak.verifier.heartbeat import Heartbeat
 from subak.verifier.intake import Intake
 from subak.verifier.journal import Journal
 from subak.verifier.known import Known
@@ -59,12 +62,14 @@ class Service:
         vouchers: VouchersHttp,
         closing: Closing,
         redeeming: Redeeming,
+        heartbeat: Heartbeat,
+        wrongs: Faults,
         known: Known,
         listed: Listed,
         clock: Callable[[], int],
     ) -> None:
         self.network, self.intake, self.vouchers, self.closing, self.redeeming = network, intake, vouchers, closing, redeeming
-        self.known, self.listed, self.clock = known, listed, clock
+        self.heartbeat, self.wrongs, self.known, self.listed, self.clock = heartbeat, wrongs, known, listed, clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._close_epochs, name="closing", daemon=True)
         self.faults = 0
@@ -102,6 +107,11 @@ class Service:
             case ["v1", "votes", first, attempt, round_] if all(each.isdecimal() for each in (first, attempt, round_)):
                 vote = self.closing.journal.vote(int(first), int(attempt), int(round_))
                 return (200, JSON, encode(vote)) if vote else problem(404, f"no vote on epochs from {first}, attempt {attempt}, yet")
+            case ["v1", "votes", first, attempt, round_, "seen"] if all(each.isdecimal() for each in (first, attempt, round_)):
+                return (200, JSON, encode(self.closing.journal.heard_votes(int(first), int(attempt), int(round_))))
+            case ["v1", "seals", book]:
+                seal = self.closing.journal.seal(_bytes(book))
+                return (200, JSON, encode(seal)) if seal else problem(404, f"no seal of the Book {book} yet")
             case ["archive", *parts] if parts:
                 try:
                     return (200, b"application/octet-stream", self.closing.archive.get("/".join(parts)))
@@ -150,7 +160,9 @@ class Service:
                 now = self.clock()
                 self.learn(now)
                 self.redeeming.tick(now, self.known.lanes())
+                self.heartbeat.tick(now)
                 self.closing.tick(now)
+                self.wrongs.tick()
                 self.listed.update(self.closing.finals())
             except NOT_NOW as error:
                 if str(error) != waiting_for:
@@ -195,7 +207,7 @@ def make_service(network: Network, folder: Path, me: Account, closing_class: typ
         archive=FolderArchive(folder / "archive"),
         entries=entries,
         journal=Journal(folder / "journal"),
-        peers=Peers(network.nodes.verifiers),
+        peers=Peers(network),
         chain=Chain(rpc, network.contracts, sender),
         follower=follower,
         lines=vouchers.lines,
@@ -212,7 +224,9 @@ def make_service(network: Network, folder: Path, me: Account, closing_class: typ
         signer=me,
     )
     redeeming = Redeeming(clerk, channels, network.clock)
-    service = Service(network, intake, vouchers, closing, redeeming, known, Listed(closing.archive), clock.now)
+    heartbeat = Heartbeat(Stake(rpc, network.contracts, sender), me.address, network.clock)
+    wrongs = Faults(network, rpc, sender, closing.journal)
+    service = Service(network, intake, vouchers, closing, redeeming, heartbeat, wrongs, known, Listed(closing.archive), clock.now)
     service.learn(clock.now())
     return service
 

@@ -30,7 +30,7 @@ from subak.chain.snapshot import Finalised, Follower, fold
 from subak.cli.faults import in_words
 from subak.cli.main import app
 from subak.core.canon.json import encode, hash_json
-from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
+from subak.core.canon.typed_data import EpochRoot, result_hash, vote_digest
 from subak.core.nouns import Bootstrap, Clock, Contents, Hash, Network, Nodes, Policy, SnapshotRef, State
 from subak.core.nouns.state import ACCOUNTS, ASSETS
 from subak.core.settlement import payout_tree
@@ -141,7 +141,7 @@ class Paper:
             token=TokenPlan("Subak", "SUBAK", 10**9 * TOKEN, {"0x" + VERIFIER.address.hex(): 10_000 * TOKEN}),
             schedule=SchedulePlan(epochs_per_period=99, budget_per_epoch=(1000 * TOKEN,), burst=10**5 * TOKEN, refill_per_second=10**17),
             pools={"energy": 10_000},
-            stake=StakePlan(minimum=100 * TOKEN, unbonding_seconds=14 * DAY),
+            stake=StakePlan(minimum=100 * TOKEN, unbonding_seconds=35 * DAY),
             timelock_seconds=2 * DAY,
             sales=SalesPlan(allocation={"0x" + each.address.hex(): RICH for each in (ALICE, BOB)}),
             issuers={"installed": ["0x" + ISSUER.address.hex()], "person": ["0x" + ISSUER.address.hex()]},
@@ -204,8 +204,6 @@ class Paper:
         root = EpochRoot(
             first=first,
             last=last,
-            attempt=attempt,
-            round=0,
             prev_root=self.roots[0],
             root=payout_tree(self.state).root,
             prev_state_root=self.roots[1] if first else State.genesis().root(),
@@ -218,7 +216,8 @@ class Paper:
             policy_hashes=(bytes(self.policy),) * epochs,
         )
         settlement.open(first, last, attempt, books, self.rpc.block().number)
-        digest = epoch_root_digest(root, 31337, self.network.contracts.settlement)
+        self.go_to(settlement.view().sealed_unix_s)
+        digest = vote_digest(first, attempt, 0, result_hash(root), 31337, self.network.contracts.settlement)
         settlement.propose(root, [(VERIFIER.address, VERIFIER.sign_digest(digest))])
         pending = settlement.view().pending
         assert pending is not None

@@ -110,7 +110,7 @@ class Small:
             token=TokenPlan("Subak", "SUBAK", 10**9 * TOKEN, {"0x" + VERIFIER.address.hex(): 10_000 * TOKEN}),
             schedule=SchedulePlan(epochs_per_period=99, budget_per_epoch=(TOKEN,), burst=100 * TOKEN, refill_per_second=10**15),
             pools={"storage": 10_000},
-            stake=StakePlan(minimum=100 * TOKEN, unbonding_seconds=14 * 24 * HOUR),
+            stake=StakePlan(minimum=100 * TOKEN, unbonding_seconds=35 * 24 * HOUR),
             timelock_seconds=2 * 24 * HOUR,
             sales=SalesPlan(allocation={"0x" + CUSTOMER.address.hex(): 1000 * DOLLAR}),
             genesis=Genesis(policy=Hash(bytes.fromhex(policy["policy"][2:]))),

@@ -30,7 +30,7 @@ from subak.core.canon.columns import columns_hash
 from subak.core.canon.entry import RawEntry, Value, cut, pack
 from subak.core.canon.ids import ED25519, asset_id, signer_id
 from subak.core.canon.json import encode, hash_json
-from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
+from subak.core.canon.typed_data import EpochRoot, result_hash, vote_digest
 from subak.core.kind import Schema
 from subak.core.nouns import (
     Bootstrap,
@@ -152,13 +152,16 @@ class Town:
         loaded = [load_book(self.archive, each, rules) for each, rules in zip(hashes, kinds, strict=True)]
         before = read_state(self.archive, self.state_root)
         settled: Sequence[Settlement] = settle_range(loaded, before, kinds)
-        message = epoch_root(settled, loaded, view.root, view.state_root, view.current_attempt)
+        message = epoch_root(settled, loaded, view.root, view.state_root)
         if lie:
             settled, message = lie(settled, message)
         for each in settled:
             write_state(self.archive, each.state)
         write_tables(self.archive, "verdicts", verdict_tables(settled))
-        digest = epoch_root_digest(message, self.network.chain_id, self.network.contracts.settlement)
+        self.chain.run_from(settlement.view().sealed_unix_s)
+        self.chain.freeze()
+        vote = (first, view.current_attempt, 0, result_hash(message))
+        digest = vote_digest(*vote, self.network.chain_id, self.network.contracts.settlement)
         settlement.propose(message, [(each.address, each.sign_digest(digest)) for each in self.verifiers])
         self.chain.run_from(self.chain.now() + self.network.clock.challenge_seconds + 1)
         self.chain.freeze()
@@ -237,9 +240,11 @@ class Town:
         return ref
 
     def _pay(self, settled: Settlement, settlement: SettlementContract) -> None:
-        """Every second account takes what it is owed, so that books and wallets differ."""
+        """Every second account takes what it is owed, so that books and wallets differ; contracts take nothing by themselves."""
         table = settled.state.accounts.with_columns(pl.col("rewards", "fees").cast(pl.Int128))
         for place, (account, rewards, fees) in enumerate(table.iter_rows()):
+            if self.rpc.code(account):
+                continue
             rewards_taken, fees_taken = settlement.taken(account)
             if place % 2 == 0 and rewards > rewards_taken:
                 settlement.claim(account, rewards, fees, settled.tree.proof(place))
@@ -274,7 +279,7 @@ def _found(chain: LocalChain, folder: Path, homes: Sequence[Device], wishes: Wis
         token=TokenPlan("Subak", "SUBAK", 10**27, {"0x" + each.address.hex(): 10**22 for each in verifiers} | wishes.tokens),
         schedule=SchedulePlan(365, (BUDGET,), 40 * BUDGET, BUDGET // EPOCH_S + 1),
         pools={"energy": 9_000, USAGE: 1_000} if wishes.usage_k_bps else {"energy": 10_000},
-        stake=StakePlan(10**21, 14 * EPOCH_S),
+        stake=StakePlan(10**21, 35 * EPOCH_S),
         sales=wishes.sales,
         issuers={INSTALLED: ["0x" + founder.address.hex()]},
         timelock_seconds=3 * EPOCH_S,

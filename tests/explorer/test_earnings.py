@@ -236,7 +236,7 @@ def test_it_divides_as_the_settlement_does(tmp_path: Path) -> None:
         kept = Kept({"tick": amounts["rewards"]}, amounts["fees"], {}, {}, empty.escrow, empty.debts)
         contents = Contents(NOBODY, 0, 0, 1, 2, NOBODY, SnapshotRef(0, NOBODY, NOBODY), (), (), (), NOBODY, NOBODY)
         policy = Policy(1, 7, {}, Bootstrap(0))
-        found = split(kept, Book(contents, policy, {}, snapshot, {}, pl.DataFrame()))
+        found = split(kept, {}, Book(contents, policy, {}, snapshot, {}, pl.DataFrame()))
         every = zip(found.accounts.to_list(), found.rewards, found.fees, strict=True)
         return {(account, what): amount for account, *both in every for what, amount in zip(("rewards", "fees"), both, strict=True)}
 

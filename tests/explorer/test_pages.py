@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from small_town import CHEATS
 from subak.archive.store import HttpArchive
 from subak.chain.channels import Channels
 from subak.chain.deploy import contract
+from subak.chain.governance import Governance
 from subak.chain.settlement import Settlement
 from subak.chain.shares import RaiseState
 from subak.core.nouns import State
@@ -28,9 +30,10 @@ from subak.core.settlement.money import to_ints
 from subak.explorer import tables
 from subak.explorer.statements import UnknownAsset, in_words, statement
 from subak.verifier.checking import check
+from subak.verifier.replaying import replay
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PAGES = ("/", "/epochs", "/epochs/3", "/assets", "/accounts", "/customers", "/raises", "/refusals", "/about")
+PAGES = ("/", "/epochs", "/epochs/3", "/assets", "/accounts", "/customers", "/raises", "/proposals", "/refusals", "/about")
 NOBODYS = (
     *("/epochs/99", "/epochs/99999999999999999999999", "/assets/0x01", f"/assets/0x{'ab' * 32}", "/nothing"),
     *("/accounts/zz", f"/accounts/0x{'ab' * 20}", "/customers/0x", f"/customers/0x{'ab' * 20}", "/raises/zz", f"/raises/0x{'ab' * 20}"),
@@ -523,3 +526,27 @@ def _copy_with_large_amounts(index: Path, copy: Path) -> None:
                 target.execute(f'UPDATE {table.name} SET "{name}" = ? WHERE "{name}" IS NOT NULL', (money[name],))  # noqa: S608
         target.execute("UPDATE epochs SET fees_ever = ? WHERE fees_ever IS NOT NULL", (payment,))
         target.commit()
+
+
+def test_a_proposal_stands_beside_what_it_would_have_done(market: Market, site: Site) -> None:
+    town = site.town
+    governance = Governance(town.rpc, town.network.contracts, town.sender)
+    epoch = town.network.clock.epoch_at(town.rpc.block().timestamp) + 30
+    weights = {"energy": 8_000, "usage": 1_000, "verifiers": 1_000}
+    governance.propose([governance.set_weights(epoch, weights)], "Pay the verifiers\nof what homes get")
+    (listed,) = site.facts("/proposals")["proposals"]
+    assert (listed["number"], listed["title"], listed["state"]) == (1, "Pay the verifiers", "pending")
+    deadline = time.monotonic() + 60
+    while (told := site.facts("/proposals/1")["proposal"])["replay"]["state"] == "running":
+        assert time.monotonic() < deadline, "the replay did not end"
+    again = replay(town.archive, town.rpc, town.network, 7, weights_bps=weights)
+    assert told["actions"] == [f"Minter.setWeights(fromEpoch {epoch}, pools [energy, usage, verifiers], weightsBps [8000, 1000, 1000])"]
+    found = told["replay"]
+    assert (found["state"], found["minted"], found["minted_under"]) == ("done", str(again.minted), str(again.minted_under))
+    assert again.minted_under < again.minted
+    assert {row["name"]: (int(row["rewards"]), int(row["rewards_under"])) for row in found["changed"]} == {
+        _hex(each.name): (each.rewards, each.rewards_under) for each in again.accounts if each.changed
+    }
+    page = site.get("/proposals/1").text
+    assert "Who would have got more, and who less" in page
+    assert site.get("/proposals/2").status_code == 404

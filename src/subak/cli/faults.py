@@ -26,6 +26,7 @@ KNOWN_FAULTS = frozenset(
         "subak.cli.nodes.CannotHost",
         "subak.cli.storing.CannotStore",
         "subak.cli.units.NotReadable",
+        "subak.cli.voting.CannotVote",
         "subak.customer.config.CustomerFileRefused",
         "subak.customer.loop.NoMoney",
         "subak.customer.paying.ClerkUnreachable",
@@ -43,6 +44,9 @@ KNOWN_FAULTS = frozenset(
         "subak.kinds.storage.host.store.StoreRefused",
         "subak.lab.town.TownError",
         "subak.verifier.checking.CannotCheck",
+        "subak.verifier.omission.OmissionRefused",
+        "subak.verifier.watching.WalletTooSmall",
+        "subak.verifier.replaying.CannotReplay",
     }
 )
 """Classes of errors, and whatever derives from them."""
@@ -70,6 +74,9 @@ REMEDIES = {
     "AssetShares_NotOwned": "give the asset to the share contract first: it must own what its milestones speak of",
     "Channels_StakeTooSmall": "name another clerk, or a smaller limit",
     "Channels_ExpiryOutOfBounds": "name fewer days",
+    "GovernorInsufficientProposerVotes": "have tokens delegated to the account first: `subak delegate`",
+    "Minter_StepTooLarge": "move a pool's share in smaller steps, one an epoch",
+    "Treasury_AboveCap": "a month's grants are capped; propose less, or later",
     "ERC20InsufficientBalance": "pay some into the account first",
 }
 """What to do about a contract's refusal, by Solidity's name."""

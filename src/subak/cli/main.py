@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import typer
 
-from subak.cli import auditors, customers, founders, investors, operators, owners
+from subak.cli import auditors, customers, founders, investors, members, operators, owners, simulating, verifiers, watchers
 from subak.cli.groups import in_order
 
 COMMANDS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
@@ -22,11 +22,17 @@ COMMANDS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
         "store": customers.store,
     },
     "Builders and investors": {"raise": investors.raises, "shares": investors.shares},
+    "Members": {"proposal": members.proposal, "vote": members.vote, "delegate": members.delegate},
     "Founders and issuers": {"policy": founders.policy, "attest": founders.attest},
     "Verifiers and auditors": {
         "verifier": operators.verifier,
+        "stake": verifiers.stake,
         "explorer": operators.explorer,
         "check": auditors.check,
+        "simulate": simulating.simulate,
+        "watch": watchers.watch,
+        "prove-omission": watchers.prove_omission,
+        "clerk": watchers.clerk,
         "epoch": auditors.epoch,
     },
 }

@@ -81,3 +81,11 @@ def lab_customer(
     from subak.cli.nodes import run_town_customer
 
     run_town_customer(network, config)
+
+
+@lab.command("attacks")
+def lab_attacks(json: Json = False) -> None:
+    """Play every known cheat against the settlement: what it costs and what it brings."""
+    from subak.cli.attacking import run
+
+    run(json)

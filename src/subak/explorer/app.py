@@ -1,5 +1,5 @@
-"""The pages: epochs, assets, accounts, customers, raises, refusals. Server-rendered, without JavaScript; the same facts as JSON under
-``.json``."""
+"""The pages: epochs, assets, accounts, customers, raises, proposals, refusals. Server-rendered, without JavaScript; the same facts as JSON
+under ``.json``."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from subak.chain.contracts import ChainRefused
+from subak.chain.rpc import RpcError, RpcUnreachable
 from subak.core.nouns import Network
 from subak.explorer import bills, raising, statements, wallets, words
+from subak.explorer.deciding import Deciding
 from subak.explorer.following import Following
 from subak.explorer.ledger import MAX_PAGE, Page
 
@@ -57,6 +60,7 @@ def make_app(rpc_url: str, archive_url: str, database_path: Path) -> Starlette:
     async def running(app: Starlette) -> AsyncIterator[None]:
         following.start()
         yield
+        pages.deciding.stop()
         await run_in_threadpool(following.stop)
 
     pages = _Pages(following)
@@ -82,6 +86,7 @@ class _Pages:
     def __init__(self, following: Following) -> None:
         self._following = following
         self._ledger = following.ledger
+        self.deciding = Deciding(following.rpc, following.archive_url)
         self._templates = _templates()
 
     def routes(self) -> list[BaseRoute]:
@@ -97,6 +102,8 @@ class _Pages:
             ("/customers/{account}", "customer", self.customer),
             ("/raises", "raises", self.raises),
             ("/raises/{address}", "raise", self.a_raise),
+            ("/proposals", "proposals", self.proposals),
+            ("/proposals/{number:int}", "proposal", self.proposal),
             ("/refusals", "refusals", self.refusals),
             ("/about", "about", self.about),
         ]
@@ -199,6 +206,27 @@ class _Pages:
             "revenue": raising.revenue_told(row, purse, booked, self._following.currencies.one, now),
         }
         return {"raise": told, "holders": _paged(replace(holders, rows=parts), request)}
+
+    def proposals(self, request: Request) -> Facts:
+        return {"proposals": self._asking(self.deciding.proposals) if self._following.network else []}
+
+    def proposal(self, request: Request) -> Facts:
+        number = request.path_params["number"]
+        last_epoch = self._ledger.totals()["last_epoch"]
+        found = self._asking(lambda network: self.deciding.proposal(network, number, last_epoch))
+        if found is None:
+            raise HTTPException(404, f"There is no proposal {number}.")
+        return {"proposal": found}
+
+    def _asking(self, ask: Callable[[Network], Any]) -> Any:
+        """What only the chain knows. Errors: 503 while it does not answer, or no network is known yet."""
+        network = self._following.network
+        if network is None:
+            raise HTTPException(503, "The network is not known yet. Look again in a moment.")
+        try:
+            return ask(network)
+        except (RpcError, RpcUnreachable, ChainRefused) as error:
+            raise HTTPException(503, f"The chain does not answer: {error}") from error
 
     def refusals(self, request: Request) -> Facts:
         asset, reason = (request.query_params.get(name, "").strip()[:100] for name in ("asset", "reason"))

@@ -22,14 +22,24 @@ class KindMismatch(ValueError):
 
 @cache
 def installed() -> Mapping[str, Kind]:
-    """Every kind installed here, by name. Errors: ValueError if an entry point's name is not its rules' name."""
-    kinds: dict[str, Kind] = {}
+    """Every kind installed here, by name; the newest version of each. Errors: as ``versions``."""
+    return {kind.rules.name: kind for kind in sorted(versions(), key=lambda kind: kind.rules.version)}
+
+
+@cache
+def versions() -> tuple[Kind, ...]:
+    """Every version of every kind that is installed. An older version stays installed beside a newer one under another entry point, the
+    kind's name with a hyphen and anything after it, so that old epochs can be recomputed under their own rules.
+
+    Errors: ValueError if an entry point's name is not its rules' name.
+    """
+    kinds = []
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         kind = point.load()
-        if kind.rules.name != point.name:
+        if point.name.partition("-")[0] != kind.rules.name:
             raise ValueError(f"entry point {point.name} of {GROUP} brings rules named {kind.rules.name}")
-        kinds[point.name] = kind
-    return kinds
+        kinds.append(kind)
+    return tuple(kinds)
 
 
 def rules_hash(rules: Rules) -> bytes:
@@ -47,16 +57,18 @@ def _folder_hash(folder: Path) -> bytes:
 
 def rules_for(policy: Policy) -> dict[str, Rules]:
     """The rules that ``policy`` names. Errors: KindMismatch saying which version or hash disagrees, and what to do."""
-    kinds = installed()
     found: dict[str, Rules] = {}
     for name, wanted in policy.kinds.items():
-        if name not in kinds:
-            raise KindMismatch(f"the policy names the kind {name}; installed are {sorted(kinds)}: install the package that brings it")
-        rules = kinds[name].rules
-        if rules.version != wanted.version or rules_hash(rules) != wanted.rules_hash:
+        here = [kind.rules for kind in versions() if kind.rules.name == name]
+        if not here:
+            names = sorted({kind.rules.name for kind in versions()})
+            raise KindMismatch(f"the policy names the kind {name}; installed are {names}: install the package that brings it")
+        right = [rules for rules in here if rules.version == wanted.version and rules_hash(rules) == wanted.rules_hash]
+        if not right:
+            are = ", ".join(f"version {rules.version} with hash {rules_hash(rules).hex()[:16]}…" for rules in here)
             raise KindMismatch(
-                f"the policy wants {name} version {wanted.version} with hash {wanted.rules_hash.hex()[:16]}…, installed is version "
-                f"{rules.version} with hash {rules_hash(rules).hex()[:16]}…: install the release that the policy was made with"
+                f"the policy wants {name} version {wanted.version} with hash {wanted.rules_hash.hex()[:16]}…, installed is {are}: "
+                "install the release that the policy was made with, beside the newer one"
             )
-        found[name] = rules
+        found[name] = right[0]
     return found

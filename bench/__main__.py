@@ -43,6 +43,7 @@ TARGETS = {
     "intake_vs_bare_verify": Target("intake", 0.85, least=True),
     "settle_million_seconds": Target("settle", 20, least=False),
     "settle_million_gib": Target("settle", 3, least=False),
+    "watch_vs_settle": Target("watch", 1.5, least=False),
     "merkle_vs_openzeppelin": Target("merkle", 100, least=True),
     "voucher_sign_vs_coincurve": Target("vouchers", 0.8, least=True),
     "voucher_verify_vs_coincurve": Target("vouchers", 0.8, least=True),
@@ -52,6 +53,9 @@ TARGETS = {
     "claim_gas_first": Target("gas", 110_000, least=False),
     "claim_gas_repeat": Target("gas", 76_000, least=False),
     "redeem_gas_each_of_50": Target("gas", 19_500, least=False),
+    "open_gas": Target("gas", 65_000, least=False),
+    "settle_14_of_21_gas": Target("gas", 155_000, least=False),
+    "equivocation_gas": Target("gas", 50_000, least=False),
 }
 MODULES = tuple(dict.fromkeys(target.module for target in TARGETS.values()))
 

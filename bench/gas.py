@@ -16,6 +16,10 @@ Beside them stands the least that such a transaction can cost, in gas of the Can
     + 1,756 + 1,381                           the logs Transfer and RewardsClaimed
     + 20 x 42 + 48 + 36                       a hash for each step of the proof, two for the leaf
 
+``open_gas``, ``settle_14_of_21_gas`` and ``equivocation_gas`` are whole transactions of a network with 21 verifiers in steady state: every
+slot they write was written before, and the panel of weights was published since the last change. ``settle_14_of_21_gas`` is a proposal with
+the least signatures that make it, of an epoch in which the rewards grow; ``equivocation_gas`` proves two votes of one signer.
+
 ``redeem_gas_each_of_50`` is a whole ``redeemMany`` of fifty vouchers, divided by fifty. Each is of another customer's lane that was
 redeemed before, the clerk countersigned them together, and customers pay in a stablecoin.
 """
@@ -39,8 +43,9 @@ from subak.chain.deploy import Genesis, Plan, SalesPlan, SchedulePlan, StakePlan
 from subak.chain.local import CHAIN_ID, LocalChain
 from subak.chain.rpc import Rpc
 from subak.chain.settlement import Settlement
+from subak.chain.stake import Stake
 from subak.core.canon.merkle import Tree, pack_words, standard_leaf_hashes
-from subak.core.canon.typed_data import EpochRoot, epoch_root_digest
+from subak.core.canon.typed_data import EpochRoot, result_hash, vote_digest
 from subak.core.canon.vouchers import countersigned_digest, struct_digest, struct_hash
 from subak.core.nouns.document import Hash
 from subak.core.nouns.network import Clock, Contracts
@@ -50,6 +55,8 @@ DEPTH = 20
 CLAIMS = 12
 TOGETHER = 64
 VOUCHERS = 50
+COUNCIL = 21
+QUORUM = 14
 LANE_LIMIT = 10**7
 """Payment units, ten dollars."""
 UNIT = 10**18
@@ -79,8 +86,11 @@ class Payouts:
 
 
 def run() -> dict[str, float]:
-    """Measures, prints and returns ``claim_gas_first`` and ``claim_gas_repeat``, the dearest claims, what lies beside them, and
-    ``redeem_gas_each_of_50``."""
+    """Measures, prints and returns ``claim_gas_first`` and ``claim_gas_repeat``, the dearest claims, what lies beside them,
+    ``redeem_gas_each_of_50``, and what a settlement costs: ``open_gas``, ``settle_14_of_21_gas``, ``equivocation_gas``."""
+    council = _council()
+    print(f"  open {council['open_gas']:,}, propose with {QUORUM} of {COUNCIL} {council['settle_14_of_21_gas']:,} gas; the same without a")
+    print(f"  published panel {council['settle_14_of_21_gas_unpublished']:,}; two votes of one signer {council['equivocation_gas']:,}")
     started = time.perf_counter()
     first, second = _payouts()
     deep = [row for row in range(4 * CLAIMS) if len(first.tree.proof(row)) == len(second.tree.proof(row)) == DEPTH][:CLAIMS]
@@ -103,6 +113,7 @@ def run() -> dict[str, float]:
     print(f"  {TOGETHER} accounts at random places of the tree in one claimMany: {many_first:,.0f} gas each, {many_repeat:,.0f} again")
     print(f"  {VOUCHERS} vouchers of as many customers in one redeemMany, not the first: {redeem:,.0f} gas each")
     return {
+        **council,
         "redeem_gas_each_of_50": redeem,
         "claim_gas_first": max(firsts),
         "claim_gas_repeat": max(repeats),
@@ -122,12 +133,12 @@ def lower_bound(calldata: bytes, again: bool) -> int:
 
 
 class _Town:
-    """A deployed network whose three verifiers sign whatever they are told."""
+    """A deployed network whose verifiers sign whatever they are told."""
 
-    def __init__(self, chain: LocalChain) -> None:
+    def __init__(self, chain: LocalChain, verifying: int = 3) -> None:
         self._chain = chain
         self._rpc = Rpc(chain.url)
-        founder, verifiers = Account.random(), [Account.random() for _ in range(3)]
+        founder, verifiers = Account.random(), [Account.random() for _ in range(verifying)]
         for account in (founder, *verifiers):
             chain.fund(account.address, 10**24)
         self._plan = Plan(
@@ -155,35 +166,58 @@ class _Town:
 
     def finish(self, epoch: int, payouts: Payouts) -> None:
         """Open the epoch, propose its payouts with every signature, and make them final."""
+        self.settle(epoch, payouts.tree.root, sum(payouts.rewards), len(self._verifiers))
+
+    def settle(self, epoch: int, root: bytes, rewards: int, signers: int) -> tuple[int, int]:
+        """Make a root final with so many signatures: gas of opening and of proposing."""
         self._go_to(CLOCK.close_unix_s(epoch))
         view = self._settlement.view()
         lead = self._settlement.lead(epoch + view.current_attempt)
         assert lead is not None
         book = Hash(bytes([epoch + 1]) * 32)
         by_lead = Settlement(self._rpc, self.contracts, Sender(self._rpc, self._verifiers[lead]))
-        by_lead.open(epoch, epoch, view.current_attempt, [book], view.block.number)
+        opened = by_lead.open(epoch, epoch, view.current_attempt, [book], view.block.number)
         message = EpochRoot(
             first=epoch,
             last=epoch,
-            attempt=view.current_attempt,
-            round=0,
             prev_root=view.root,
-            root=payouts.tree.root,
+            root=root,
             prev_state_root=view.state_root,
             state_root=book,
             asset_root=book,
             verdicts_hash=book,
-            rewards=sum(payouts.rewards),
+            rewards=rewards,
             fees=0,
             book_hashes=(book,),
             policy_hashes=(self._plan.genesis.policy,),
         )
-        digest = epoch_root_digest(message, CHAIN_ID, self.contracts.settlement)
-        self._settlement.propose(message, [(address, each.sign_digest(digest)) for address, each in self._verifiers.items()])
+        digest = self._vote(epoch, view.current_attempt, result_hash(message))
+        self._go_to(self._settlement.view().sealed_unix_s)
+        voting = list(self._verifiers.items())[:signers]
+        proposed = self._settlement.propose(message, [(address, each.sign_digest(digest)) for address, each in voting])
         pending = self._settlement.view().pending
         assert pending is not None
         self._go_to(pending.deadline_unix_s)
         self._settlement.finalize(message)
+        return opened.gas_used, proposed.gas_used
+
+    def publish(self) -> None:
+        """Write the panel of weights down."""
+        Stake(self._rpc, self.contracts, Sender(self._rpc, self.founder)).publish()
+
+    def convict(self, number: int) -> int:
+        """Prove two votes of a verifier: gas."""
+        signer = list(self._verifiers.values())[number]
+        results = [bytes([number + 1, each]) * 16 for each in (1, 2)]
+        votes: list[bytes] = []
+        for result in results:
+            signature = signer.sign_digest(self._vote(0, 0, result))
+            votes += [result, signature[:32], signature[32:]]
+        sender = Sender(self._rpc, self.founder)
+        return sender.send(contract(self._rpc, self.contracts, "Challenges"), "slashEquivocation", 0, 0, 0, *votes).gas_used
+
+    def _vote(self, first: int, attempt: int, result: bytes) -> bytes:
+        return vote_digest(first, attempt, 0, result, CHAIN_ID, self.contracts.settlement)
 
     def claims(self, payouts: Payouts, rows: Sequence[int], again: bool = False) -> tuple[list[int], list[int]]:
         """Claim for each row alone: gas of each transaction, and the least it could be."""
@@ -237,6 +271,25 @@ class _Street:
 
     def _digest(self, hashed: bytes) -> bytes:
         return struct_digest(hashed, CHAIN_ID, self._channels.contract.address)
+
+
+def _council() -> dict[str, float]:
+    """What a settlement and a proof cost with many verifiers: the dearest of several."""
+    dice = np.random.default_rng(3)
+    with tempfile.TemporaryDirectory(prefix="subak-bench-") as folder, LocalChain(Path(folder), _free_port(), GENESIS_UNIX_S, 1) as chain:
+        town = _Town(chain, COUNCIL)
+        # The first writes to fresh slots; the second is weighed one by one.
+        unpublished = [town.settle(epoch, dice.bytes(32), (epoch + 1) * BUDGET - 1, QUORUM)[1] for epoch in range(2)]
+        town.publish()
+        steady = [town.settle(epoch, dice.bytes(32), (epoch + 1) * BUDGET - 1, QUORUM) for epoch in range(2, 6)]
+        town.convict(0)
+        proofs = [town.convict(number) for number in range(1, 5)]
+    return {
+        "open_gas": max(opened for opened, _ in steady),
+        "settle_14_of_21_gas": max(proposed for _, proposed in steady),
+        "settle_14_of_21_gas_unpublished": unpublished[-1],
+        "equivocation_gas": max(proofs),
+    }
 
 
 def _payouts() -> tuple[Payouts, Payouts]:

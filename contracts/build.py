@@ -24,6 +24,7 @@ DEPLOYABLE = {
     "Challenges": "Challenges.sol",
     "Channels": "Channels.sol",
     "TestDollar": "TestDollar.sol",
+    "TestCollection": "TestCollection.sol",
     "Timelock": "Timelock.sol",
     "SubakGovernor": "SubakGovernor.sol",
     "Treasury": "Treasury.sol",

@@ -223,7 +223,9 @@ def test_customers_can_pay_in_the_networks_own_token_which_is_then_burned(tmp_pa
     with LocalChain(tmp_path / "chain", free_port(), GENESIS, speed=1) as chain:
         chain.fund(FOUNDER.address, 10 * TOKEN)
         rpc = Rpc(chain.url)
-        contracts = deploy(rpc, FOUNDER, load_plan(tmp_path / "network.toml"))
+        known = load_plan(tmp_path / "network.toml")
+        assert isinstance(known, Plan)
+        contracts = deploy(rpc, FOUNDER, known)
         channels = contract(rpc, contracts, "Channels")
         assert contracts.payment == contracts.token == channels.call("PAYMENT")
         assert (channels.call("BURNS"), channels.call("shareBps")) == (True, 10_000)

@@ -19,7 +19,7 @@ from subak.core.nouns.document import Address
 CONTRACTS = (
     *("Token", "TestDollar", "Minter", "Stake", "Assets", "Settlement", "Channels", "Attestations"),
     *("SharesFactory", "AssetShares", "Challenges", "SubakGovernor", "Timelock", "Treasury", "Guardian"),
-    *("AllowList", "Vault", "MirrorAssets"),
+    *("AllowList", "Vault", "MirrorAssets", "TestCollection"),
 )
 """Names of the contracts that the package carries."""
 _PANICS = {0x01: "assertion failed", 0x11: "overflow", 0x12: "division by zero", 0x21: "not an enum value", 0x32: "index out of bounds"}

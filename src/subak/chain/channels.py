@@ -192,7 +192,9 @@ class Channels:
         return int(free)
 
     def close_delay_seconds(self) -> int:
-        """How long after its expiry or revocation a lane closes."""
+        """How long after its expiry or revocation a lane closes; 0 in a network without channels, which has no lanes."""
+        if not any(self._channels.address):
+            return 0
         seconds: int = self._channels.call("CLOSE_DELAY_SECONDS")
         return seconds
 

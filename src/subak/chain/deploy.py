@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +39,8 @@ FIELDS = {
     "Guardian": "guardian",
 }
 """Solidity's names in the order of deployment, and where ``Contracts`` keeps their addresses."""
+SEAMS = {"AllowList": "stake", "Vault": "minter", "MirrorAssets": "assets"}
+"""What stands in these places in a network that existed before: ``subak.chain.seams``."""
 _NOBODY = Address(bytes(20))
 
 
@@ -191,13 +194,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     def check(self) -> None:
         """What the contracts would refuse only after some of them are deployed, or never. Errors: PlanRefused."""
-        shares = sum(self.pools.values())
-        if shares != WHOLE_BPS:
-            raise PlanRefused(f"the pools' weights add up to {shares} basis points, not {WHOLE_BPS}")
-        for pool in self.pools:
-            word_of(pool)
-        if not any(self.genesis.policy):
-            raise PlanRefused("the plan names no policy for epoch 0")
+        check_common(self.pools, self.issuers, self.genesis, self.guardian)
         allocated = sum(self.token.allocation.values())
         scheduled = sum(self.schedule.budget_per_epoch) * self.schedule.epochs_per_period
         # So the cap never cuts an epoch's budget, and what a snapshot says of it does not depend on what was minted before.
@@ -205,10 +202,8 @@ class Plan(msgspec.Struct, frozen=True):
             raise PlanRefused(f"allocation {allocated} and schedule {scheduled} are more than the token's cap {self.token.cap}")
         if self.token.cap >= MONEY_LIMIT:
             raise PlanRefused(f"the token's cap {self.token.cap} is not below 10^38")
-        for holder in (*self.token.allocation, *self.sales.allocation, *(each for issuers in self.issuers.values() for each in issuers)):
-            _address(holder)
-        for topic in self.issuers:
-            word_of(topic)
+        for holder in (*self.token.allocation, *self.sales.allocation):
+            address_of(holder)
         clock, vote = self.clock, self.governance
         windows = clock.epoch_seconds + clock.attempt_seconds + 3 * clock.challenge_seconds + clock.reconfirm_seconds
         windows += clock.governance_seconds
@@ -224,10 +219,8 @@ class Plan(msgspec.Struct, frozen=True):
         exits = max(self.stake.unbonding_seconds, self.close_delay_seconds) + clock.epoch_seconds
         if self.replace_seconds <= exits:
             raise PlanRefused(f"a new Settlement takes over after {self.replace_seconds} s, and leaving takes up to {exits} s")
-        if self.guardian.keyholder:
-            _address(self.guardian.keyholder)
         if self.sales.asset not in (TEST, TOKEN):
-            _address(self.sales.asset)
+            address_of(self.sales.asset)
         if self.sales.allocation and self.sales.asset != TEST:
             raise PlanRefused(f"only the test stablecoin can be given away at genesis, and customers pay in {self.sales.asset}")
 
@@ -243,11 +236,7 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
     Errors: PlanRefused; ChainRefused with the contract's reason, before anything is sent; those of ``Sender.send``.
     """
     plan.check()
-    now = rpc.block("latest").timestamp
-    if now >= plan.clock.genesis_unix_s:
-        raise PlanRefused(f"epoch 0 begins at {plan.clock.genesis_unix_s}, and the chain's time is already {now}")
-    if rpc.chain_id() != plan.chain_id:
-        raise PlanRefused(f"the plan is for chain {plan.chain_id}, {rpc.node} is chain {rpc.chain_id()}")
+    check_chain(rpc, plan.chain_id, plan.clock)
     sender = Sender(rpc, founder)
     start = rpc.nonce(founder.address)
     wanted = {"TestDollar": plan.sales.asset == TEST, "Guardian": bool(plan.guardian.keyholder)}
@@ -256,7 +245,7 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
     timelock, token, minter, settlement, stake = (at[name] for name in ("Timelock", "Token", "Minter", "Settlement", "Stake"))
     challenges, guardian = at["Challenges"], at.get("Guardian", _NOBODY)
     vote = plan.governance
-    payment = {TEST: at.get("TestDollar"), TOKEN: token}.get(plan.sales.asset) or _address(plan.sales.asset)
+    payment = {TEST: at.get("TestDollar"), TOKEN: token}.get(plan.sales.asset) or address_of(plan.sales.asset)
     clock, schedule, sales = plan.clock, plan.schedule, plan.sales
     arguments: dict[str, tuple[Any, ...]] = {
         "Timelock": (plan.timelock_seconds, at["SubakGovernor"]),
@@ -267,10 +256,10 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
         "Treasury": (timelock,),
         "Token": (
             *(plan.token.name, plan.token.symbol, plan.token.cap, minter),
-            [_address(holder) for holder in plan.token.allocation],
+            [address_of(holder) for holder in plan.token.allocation],
             list(plan.token.allocation.values()),
         ),
-        "TestDollar": ([_address(holder) for holder in sales.allocation], list(sales.allocation.values())),
+        "TestDollar": ([address_of(holder) for holder in sales.allocation], list(sales.allocation.values())),
         "Minter": (
             *(token, settlement, timelock, guardian, plan.replace_seconds),
             (clock.genesis_unix_s, clock.epoch_seconds, schedule.epochs_per_period, list(schedule.budget_per_epoch)),
@@ -293,7 +282,7 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
         "Attestations": (
             timelock,
             [word_of(topic) for topic, issuers in plan.issuers.items() for _ in issuers],
-            [_address(issuer) for issuers in plan.issuers.values() for issuer in issuers],
+            [address_of(issuer) for issuers in plan.issuers.values() for issuer in issuers],
         ),
         "SharesFactory": (settlement, at["Attestations"], at["Assets"], payment, token),
         "Settlement": (
@@ -303,25 +292,58 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
         ),
         "Challenges": ((settlement, token, stake, timelock, guardian, plan.bond, plan.challenges.data_fee or max(1, plan.bond // 10)),),
         "Guardian": (
-            *(_address(plan.guardian.keyholder or "0x" + bytes(20).hex()), plan.guardian.until_unix_s),
+            *(address_of(plan.guardian.keyholder or "0x" + bytes(20).hex()), plan.guardian.until_unix_s),
             *(minter, challenges),
         ),
     }
     contracts = Contracts(**{FIELDS[name]: address for name, address in at.items()} | {"payment": payment})
     creations = {name: abi(name).encode_creation(*arguments[name]) for name in names}
+    # Some ask contracts that are not there yet, which fails without a reason.
+    create_all(sender, creations, start, unsure=("Minter", "SharesFactory", "Settlement", "SubakGovernor"))
+    return contracts
+
+
+def check_common(pools: dict[str, int], issuers: dict[str, list[str]], genesis: Genesis, guardian: GuardianPlan) -> None:
+    """What every plan says. Errors: PlanRefused."""
+    shares = sum(pools.values())
+    if shares != WHOLE_BPS:
+        raise PlanRefused(f"the pools' weights add up to {shares} basis points, not {WHOLE_BPS}")
+    for name in (*pools, *issuers):
+        word_of(name)
+    for issuer in (each for several in issuers.values() for each in several):
+        address_of(issuer)
+    if not any(genesis.policy):
+        raise PlanRefused("the plan names no policy for epoch 0")
+    if guardian.keyholder:
+        address_of(guardian.keyholder)
+
+
+def check_chain(rpc: Rpc, chain_id: int, clock: Clock) -> None:
+    """Whether a plan still fits this chain. Errors: PlanRefused."""
+    now = rpc.block("latest").timestamp
+    if now >= clock.genesis_unix_s:
+        raise PlanRefused(f"epoch 0 begins at {clock.genesis_unix_s}, and the chain's time is already {now}")
+    if rpc.chain_id() != chain_id:
+        raise PlanRefused(f"the plan is for chain {chain_id}, {rpc.node} is chain {rpc.chain_id()}")
+
+
+def create_all(sender: Sender, creations: Mapping[str, bytes], start: int, unsure: Sequence[str]) -> None:
+    """Send what creates each contract, by name, as the sender's transactions from number ``start`` on. All are tried out before the first
+    one is sent; those named in ``unsure`` may fail then without a reason.
+
+    Errors: ChainRefused; those of ``Sender.send``; RuntimeError if the sender sent something else meanwhile.
+    """
     for name, creation in creations.items():
         try:
             sender.rehearse(f"creation of {name}", None, creation)
         except ChainRefused as refused:
-            # Some ask contracts that are not there yet, which fails without a reason.
-            if refused.name or name not in ("Minter", "SharesFactory", "Settlement", "SubakGovernor"):
+            if refused.name or name not in unsure:
                 raise
     sent = [sender.submit_raw(f"creation of {name}", None, creation) for name, creation in creations.items()]
-    for place, (name, transaction) in enumerate(zip(names, sent, strict=True)):
-        created, predicted = sender.wait(transaction).contract, create_address(founder.address, start + place)
+    for place, (name, transaction) in enumerate(zip(creations, sent, strict=True)):
+        created, predicted = sender.wait(transaction).contract, create_address(sender.address, start + place)
         if created != predicted:
             raise RuntimeError(f"{name} is at {created!r}, not at {predicted!r}: the founder sent other transactions meanwhile")
-    return contracts
 
 
 def is_deployed(rpc: Rpc, contracts: Contracts) -> bool:
@@ -339,7 +361,7 @@ def solidity_clock(clock: Clock) -> tuple[int, ...]:
 
 def contract(rpc: Rpc, contracts: Contracts, name: str) -> Contract:
     """The network's contract with this Solidity name."""
-    return Contract(name, Address(getattr(contracts, FIELDS[name])), rpc)
+    return Contract(name, Address(getattr(contracts, FIELDS.get(name) or SEAMS[name])), rpc)
 
 
 def create_address(creator: bytes, nonce: int) -> Address:
@@ -357,7 +379,8 @@ def word_of(text: str) -> bytes:
     return text.encode().ljust(32, b"\0")
 
 
-def _address(text: str) -> Address:
+def address_of(text: str) -> Address:
+    """An account or contract, 0x and 40 hex digits. Errors: PlanRefused."""
     try:
         raw = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:

@@ -16,6 +16,7 @@ import msgspec
 import tomli_w
 
 from subak.chain.deploy import Plan
+from subak.chain.seams import SeamPlan
 from subak.core.nouns.document import convert
 from subak.core.nouns.network import Network
 
@@ -24,9 +25,12 @@ _COMMENTS = {
     "clock": "Seconds. Epoch 0 begins at genesis.",
     "contracts": "Where the contracts are; a plan has none.",
     "nodes": "Where to reach the network. Nothing these say is trusted.",
+    "existing": "What was there before the network: an ERC-20, an ERC-721 and who decides.",
     "token": "In the token's smallest unit, 10^-18. The allocation exists from genesis.",
     "schedule": "What an epoch of each period may mint, and the breaker: how much at once, how fast it refills.",
+    "budget": "What an epoch of each period may pay out of the vault, in the token's smallest unit.",
     "pools": "Each pool's share of every epoch's budget, in basis points.",
+    "verifiers": "Who signs from epoch 0, and how much each weighs.",
     "stake": "Verifiers' bonds.",
     "sales": "What customers pay in, in its smallest unit, and the share that is burned or goes to the treasury.",
     "governance": "How members decide: seconds, per cent of all votes, votes that a proposer needs.",
@@ -52,19 +56,42 @@ def load_network(path: Path) -> Network:
     return _as(path, document, Network)
 
 
-def load_plan(path: Path) -> Plan:
+def load_plan(path: Path) -> Plan | SeamPlan:
     """A founder's plan; a deployed network's file still holds it. Errors: as ``load_network``."""
-    return _as(path, _read(path), Plan)
+    document = _read(path)
+    return _as(path, document, SeamPlan) if "existing" in document else _as(path, document, Plan)
 
 
-def write_plan(path: Path, plan: Plan) -> None:
+def is_deployed_file(path: Path) -> bool:
+    """Whether a file has the contracts of a deployed network. Errors: as ``load_network``."""
+    return "contracts" in _read(path)
+
+
+def write_plan(path: Path, plan: Plan | SeamPlan) -> None:
     """Write a plan; what stood in the file before is replaced in one step."""
     _write(path, _plain(plan))
 
 
-def write_network(path: Path, network: Network, plan: Plan | None = None) -> None:
+def write_network(path: Path, network: Network, plan: Plan | SeamPlan | None = None) -> None:
     """Write a deployed network, with the plan it came from if it is known; what stood in the file before is replaced in one step."""
     _write(path, (_plain(plan) if plan else {}) | _plain(network))
+
+
+def move_network(path: Path, network: Network, until_epoch: int) -> Path:
+    """Give a deployed network's file the contracts and clock of ``network``, and leave the rest of it as it is.
+
+    The file as it was stands beside it from then on, whole and readable by every command that takes a network: ``network-until-35.toml``
+    holds the addresses under which the epochs before 35 became final. Returns its path. Errors: as ``load_network``; NetworkFileRefused if
+    another file has that name.
+    """
+    document, raw = _read(path), path.read_bytes()
+    kept = path.with_name(f"{path.stem}-until-{until_epoch}{path.suffix}")
+    if kept.exists() and kept.read_bytes() != raw:
+        raise NetworkFileRefused(f"{kept} is another file already, and what {path} holds now has to be kept there: move it away")
+    if not kept.exists():
+        _put(kept, raw)
+    _write(path, document | {name: _plain(network)[name] for name in ("contracts", "clock")})
+    return kept
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -97,11 +124,15 @@ def _write(path: Path, document: dict[str, Any]) -> None:
     head = {name: value for name, value in document.items() if not isinstance(value, dict)}
     sections = sorted((name for name in document if name not in head), key=list(_COMMENTS).index)
     parts = [tomli_w.dumps(head), *(f"# {_COMMENTS[name]}\n{tomli_w.dumps({name: document[name]})}" for name in sections)]
+    _put(path, "\n".join(parts).encode())
+
+
+def _put(path: Path, raw: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w") as file:
-            file.write("\n".join(parts))
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import typer
 
-from subak.cli import auditors, customers, founders, investors, members, operators, owners, simulating, verifiers, watchers
+from subak.cli import auditors, customers, founders, investors, members, networks, operators, owners, simulating, verifiers, watchers
 from subak.cli.groups import in_order
 
 COMMANDS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
@@ -23,7 +23,7 @@ COMMANDS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
     },
     "Builders and investors": {"raise": investors.raises, "shares": investors.shares},
     "Members": {"proposal": members.proposal, "vote": members.vote, "delegate": members.delegate},
-    "Founders and issuers": {"policy": founders.policy, "attest": founders.attest},
+    "Founders and issuers": {"network": networks.network, "policy": founders.policy, "attest": founders.attest},
     "Verifiers and auditors": {
         "verifier": operators.verifier,
         "stake": verifiers.stake,

@@ -25,9 +25,14 @@ def up(
     json: Json = False,
 ) -> None:
     """Run a whole network on this machine until Ctrl-C."""
-    from subak.cli.up import run
+    from tempfile import mkdtemp
 
-    raise typer.Exit(run(data if data != Path() else None, homes, disks, verifiers, speed, ports, epochs, json))
+    from subak.cli.up import run
+    from subak.lab.town import Wishes
+
+    kept = data != Path()
+    folder = data.absolute() if kept else Path(mkdtemp(prefix="subak-"))
+    raise typer.Exit(run(Wishes(folder, homes, disks, verifiers, speed, ports), epochs, json, kept))
 
 
 def verifier(

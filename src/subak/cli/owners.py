@@ -57,14 +57,16 @@ def host_storage(
 
 @assets.command("import")
 def assets_import(
-    table: Annotated[Path, typer.Argument(help="CSV: owner,curve,key,kind,cell,rated", exists=True, dir_okay=False)],
+    table: Annotated[
+        Path, typer.Argument(help="CSV: owner,curve,key,kind,cell,rated; token,… where assets are mirrored.", exists=True, dir_okay=False)
+    ],
     network: NetworkFile,
     key: Annotated[Path, typer.Option(help="File of the founder's key, or of the owner's.", exists=True, dir_okay=False)],
     dry_run: Annotated[bool, typer.Option(help="Check every row and say what would be registered.")] = False,
     json: Json = False,
 ) -> None:
     """Register assets from a table."""
-    from subak.cli.found import run_assets_import
+    from subak.cli.registering import run_assets_import
 
     raise typer.Exit(run_assets_import(table, network, key, dry_run, json))
 
@@ -80,12 +82,30 @@ def assets_register(
     owner: Annotated[
         str | None, typer.Option(help="For founders who register for others: the owner's account, 0x…; else the key's.")
     ] = None,
+    token: Annotated[
+        int, typer.Option(min=-1, help="Where assets are mirrored from a collection: which of its tokens the device is.")
+    ] = -1,
     with_proof: Annotated[
         bool, typer.Option("--with-proof", help="For P-256 devices on a chain that checks it: the chain sees whose the device is.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Register the device of one key file."""
-    from subak.cli.found import run_assets_register
+    from subak.cli.registering import run_assets_register
 
-    raise typer.Exit(run_assets_register(network, key, key_file, owner or "", kind, cell, rated, with_proof, json))
+    raise typer.Exit(
+        run_assets_register(network, key, key_file, owner or "", token if token >= 0 else None, kind, cell, rated, with_proof, json)
+    )
+
+
+@assets.command("sync")
+def assets_sync(
+    network: NetworkFile,
+    key: AccountKey,
+    dry_run: Annotated[bool, typer.Option(help="Say what moved, and send nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Where assets are mirrored: tell the network which tokens have new owners. Anyone can."""
+    from subak.cli.registering import run_assets_sync
+
+    raise typer.Exit(run_assets_sync(network, key, dry_run, json))

@@ -138,3 +138,14 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset
         return "  ".join(cells).rstrip()
 
     return "\n".join(line(row) for row in [titles, *rows])
+
+
+def cell_of(text: str) -> int:
+    """An H3 cell of hex digits. Errors: NotReadable."""
+    try:
+        cell = int(text, 16)
+    except ValueError:
+        cell = 0
+    if not 0 < cell < 1 << 63:
+        raise NotReadable(f"{text!r} is no H3 cell: write its 15 hex digits, as 8729a004bffffff")
+    return cell

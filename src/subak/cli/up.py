@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -30,11 +28,9 @@ SHOWN_EPOCHS = 15
 LOOK_SECONDS = 0.25
 
 
-def run(folder: Path | None, homes: int, disks: int, verifiers: int, speed: int, ports: int, epochs: int, json: bool) -> int:
-    """Bring the town up, show its epochs, take it down. Returns the exit code."""
-    kept = folder is not None
-    folder = folder or Path(tempfile.mkdtemp(prefix="subak-"))
-    town = Town(Wishes(folder.absolute(), homes, disks, verifiers, speed, ports))
+def run(wishes: Wishes, epochs: int, json: bool, kept: bool = True, town_class: type[Town] = Town) -> int:
+    """Bring the town up, show its epochs, take it down; throw its folder away if it is not ``kept``. Returns the exit code."""
+    town = town_class(wishes)
     view: _View = _JsonLines() if json else _LiveTable(town)
     with _stop_on_signal() as stopped:
         try:
@@ -46,7 +42,7 @@ def run(folder: Path | None, homes: int, disks: int, verifiers: int, speed: int,
             view.close()
             town.down()
             if not kept:
-                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(wishes.folder, ignore_errors=True)
     return 0
 
 

@@ -26,7 +26,7 @@ from subak.archive.tables import write_limit_table
 from subak.chain.accounts import Account
 from subak.chain.attestations import Attestations
 from subak.chain.contracts import Contract, Sender
-from subak.chain.deploy import Genesis, Plan, SalesPlan, SchedulePlan, StakePlan, TokenPlan, deploy
+from subak.chain.deploy import Genesis, Plan, SalesPlan, SchedulePlan, StakePlan, TokenPlan, deploy, word_of
 from subak.chain.local import CHAIN_ID, LocalChain, die_with_parent
 from subak.chain.network_file import load_network, write_network
 from subak.chain.rpc import Rpc
@@ -48,6 +48,7 @@ DISHONEST = {7: Cheat.NIGHT_EXPORT, 9: Cheat.DOUBLED}
 """Which of the recorded homes lie, and how."""
 BOND = 1000 * UNIT
 BUDGET_PER_EPOCH = 1000 * UNIT
+POOLS = {"energy": 9_500, "verifiers": 500}
 GAS_WEI = 10**24
 START_SECONDS = 30.0
 DOLLAR = 10**6
@@ -84,6 +85,25 @@ class Wishes:
     """Network seconds per real second; 3600 plays an hour a second."""
     ports: int = 0
     """First of a row of ports; 0 takes free ones."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A device and whose it is."""
+
+    owner: Account
+    """Its owner, who is paid."""
+    key: DeviceKey
+    """Signs its Entries."""
+    kind: str
+    """What it is."""
+    rated: int
+    """Rated capacity in the kind's unit."""
+
+    @property
+    def asset(self) -> bytes:
+        """Its asset id."""
+        return asset_id(self.key.curve, self.key.public, self.owner.address)
 
 
 @dataclass
@@ -128,6 +148,9 @@ class Town:
 
     Promise: what is in the folder is resumed, chain, logs and keys alike; a process that dies is started again.
     """
+
+    customers: Sequence[str] = CUSTOMERS
+    """Who buys."""
 
     def __init__(self, wishes: Wishes) -> None:
         self.wishes = wishes
@@ -232,28 +255,37 @@ class Town:
     def _found(self, rpc: Rpc, nodes: Nodes, homes: Sequence[int]) -> Network:
         assert self.chain is not None
         founder, issuer = self._account("founder"), self._account("issuer")
-        owners = {home: self._account(f"owner-{home:02}") for home in homes}
-        devices = {home: self._device(home) for home in homes}
-        disks = {disk: (self._account(f"disk-owner-{disk:02}"), self._disk(disk)) for disk in self.disks}
-        customers = [self._customer(name) for name in CUSTOMERS]
-        bonders = [self._account(f"verifier-{number}.owner") for number in range(self.wishes.verifiers)]
-        signers = [self._account(f"verifier-{number}.signer") for number in range(self.wishes.verifiers)]
-        for account in (founder, issuer, *bonders, *signers, *customers):
+        for account in (founder, issuer, *self._bonders(), *self._signers(), *map(self._customer, self.customers)):
             self.chain.fund(account.address, GAS_WEI)
+        network = self._deploy(rpc, nodes, self._policy())
+        held: list[Held] = []
+        for home in homes:
+            owner, key = self._account(f"owner-{home:02}"), self._device(home)
+            held.append(Held(owner, key, "energy", self.recording.rated_w(home)))
+        held += [Held(self._account(f"disk-owner-{disk:02}"), self._disk(disk), "storage", DISK_MIB * 1024) for disk in self.disks]
+        self._register(rpc, network, held)
+        attestations = Attestations(rpc, network.contracts, Sender(rpc, issuer))
+        for each in held[: len(homes)]:
+            attestations.attest(each.asset, INSTALLED, self.recording.end_unix_s + 365 * 24 * HOUR_S)
+        return network
 
-        assets = {home: asset_id(ED25519, devices[home].public, owners[home].address) for home in homes}
-        policy = self._policy()
+    def _clock(self) -> Clock:
+        return Clock(
+            genesis_unix_s=self.recording.first_unix_s,
+            epoch_seconds=24 * HOUR_S,
+            grace_seconds=HOUR_S,
+            attempt_seconds=6 * HOUR_S,
+            challenge_seconds=6 * HOUR_S,
+            seal_seconds=2 * HOUR_S,
+        )
+
+    def _deploy(self, rpc: Rpc, nodes: Nodes, policy: bytes) -> Network:
+        """The contracts and the bonds; ``network.toml`` is written."""
+        bonders, signers = self._bonders(), self._signers()
         plan = Plan(
             name="Subak on a laptop",
             chain_id=CHAIN_ID,
-            clock=Clock(
-                genesis_unix_s=self.recording.first_unix_s,
-                epoch_seconds=24 * HOUR_S,
-                grace_seconds=HOUR_S,
-                attempt_seconds=6 * HOUR_S,
-                challenge_seconds=6 * HOUR_S,
-                seal_seconds=2 * HOUR_S,
-            ),
+            clock=self._clock(),
             token=TokenPlan(
                 name="Subak",
                 symbol="SUBAK",
@@ -266,36 +298,34 @@ class Town:
                 burst=8 * BUDGET_PER_EPOCH,
                 refill_per_second=BUDGET_PER_EPOCH // (12 * HOUR_S),
             ),
-            pools={"energy": 9_500, "verifiers": 500},
+            pools=POOLS,
             stake=StakePlan(minimum=BOND, unbonding_seconds=35 * 24 * HOUR_S),
-            sales=SalesPlan(allocation={"0x" + customer.address.hex(): 10_000 * DOLLAR for customer in customers}),
-            issuers={INSTALLED: ["0x" + issuer.address.hex()]},
+            sales=SalesPlan(allocation={"0x" + self._customer(name).address.hex(): 10_000 * DOLLAR for name in self.customers}),
+            issuers={INSTALLED: ["0x" + self._account("issuer").address.hex()]},
             timelock_seconds=2 * 24 * HOUR_S,
             genesis=Genesis(policy=Hash(policy)),
             nodes=nodes,
             speed=self.wishes.speed,
         )
-        contracts = deploy(rpc, founder, plan)
+        contracts = deploy(rpc, self._account("founder"), plan)
         network = Network(plan.name, plan.chain_id, plan.clock, contracts, nodes, plan.speed)
-
         token, stake = Contract("Token", contracts.token, rpc), Contract("Stake", contracts.stake, rpc)
         for bonder, signer in zip(bonders, signers, strict=True):
             sender = Sender(rpc, bonder)
             sender.send(token, "approve", contracts.stake, BOND)
             sender.send(stake, "join", signer.address, BOND)
-        registrations = [
-            (owners[home].address, ED25519, devices[home].public, b"energy".ljust(32, b"\0"), CELL, self.recording.rated_w(home))
-            for home in homes
-        ]
-        registrations += [
-            (owner.address, key.curve, key.public, b"storage".ljust(32, b"\0"), CELL, DISK_MIB * 1024) for owner, key in disks.values()
-        ]
-        Sender(rpc, founder).send(Contract("Assets", contracts.assets, rpc), "registerMany", registrations)
-        attestations = Attestations(rpc, contracts, Sender(rpc, issuer))
-        for asset in assets.values():
-            attestations.attest(asset, INSTALLED, self.recording.end_unix_s + 365 * 24 * HOUR_S)
         write_network(self.folder / "network.toml", network, plan)
         return network
+
+    def _register(self, rpc: Rpc, network: Network, held: Sequence[Held]) -> None:
+        rows = [(each.owner.address, each.key.curve, each.key.public, word_of(each.kind), CELL, each.rated) for each in held]
+        Sender(rpc, self._account("founder")).send(Contract("Assets", network.contracts.assets, rpc), "registerMany", rows)
+
+    def _bonders(self) -> list[Account]:
+        return [self._account(f"verifier-{number}.owner") for number in range(self.wishes.verifiers)]
+
+    def _signers(self) -> list[Account]:
+        return [self._account(f"verifier-{number}.signer") for number in range(self.wishes.verifiers)]
 
     def _policy(self) -> bytes:
         """Write the genesis policy and its tables into every verifier's archive; returns its hash."""
@@ -337,7 +367,7 @@ class Town:
             if wanted:
                 command = [*subak, "host", "--network", network_file, "--config", str(self.folder / name / "host.toml")]
                 self.children.append(Child(name, command, logs / f"{name}.log"))
-        for name in CUSTOMERS:
+        for name in self.customers:
             command = [*subak, "lab", "customer", "--network", network_file, "--config", str(self._customer_folder(name) / "customer.toml")]
             self.children.append(Child(name, command, logs / f"{name}.log"))
         command = [*subak, "explorer", "--rpc", self.network.nodes.rpc, "--archive", f"{self.network.nodes.verifiers[0]}/archive"]
@@ -393,7 +423,7 @@ class Town:
         """The neighbour buys half of what the first three homes feed in, the archive a quarter of the first's; and keeps a file."""
         assets = ["0x" + asset_id(ED25519, self._device(home).public, self._account(f"owner-{home:02}").address).hex() for home in homes]
         verifiers = load_network(self.folder / "network.toml").nodes.verifiers
-        for place, (name, homes_bought, permille) in enumerate(zip(CUSTOMERS, (3, 1), (500, 250), strict=True)):
+        for place, (name, homes_bought, permille) in enumerate(zip(self.customers, (3, 1), (500, 250), strict=False)):
             document: dict[str, object] = {
                 "clerk": verifiers[place % len(verifiers)],
                 "limit": 200 * DOLLAR,

@@ -25,7 +25,8 @@ from subak.core.nouns import Address, Hash, Network, Nodes
 from subak.core.settlement.money import INSTALLED
 from subak.lab.recording import CELL
 from subak.lab.town import POOLS, Held, Town, Wishes
-from tests.journey.safe import Safe
+
+from .safe import Safe
 
 BUDGET = 1_000 * 10**6
 """Of the existing token, which has six decimals, for each epoch."""

@@ -10,22 +10,45 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
+from subak.archive.books import read_state
+from subak.archive.store import HttpArchive, NotThere
+from subak.archive.tables import read_tables
 from subak.chain.rpc import Rpc
 from subak.chain.snapshot import Finalised, Follower
 from subak.core.nouns import Network, decode
 
 
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait until the condition holds; fail after the deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def holds(archive: HttpArchive, final: Finalised) -> bool:
+    """Whether an archive has what a final range came to."""
+    try:
+        read_state(archive, final.state_root)
+        read_tables(archive, "verdicts", final.verdicts_hash)
+    except NotThere:
+        return False
+    return True
+
+
 class Running:
     """One network, up until the context closes."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder = folder
-        self._command = [sys.executable, "-m", "subak", "up", "--json", "--data", str(folder), *options]
+    def __init__(self, folder: Path, program: Sequence[str] = ("subak", "up")) -> None:
+        """``program`` is the module that brings it up, and what it is told beside --json and --data."""
+        self.folder, self._program = folder, program
+        self._command = [sys.executable, "-m", *program, "--json", "--data", str(folder)]
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.notes: list[str] = []
         self.ready: dict[str, Any] = {}
@@ -57,6 +80,10 @@ class Running:
             self.process.kill()
             raise
 
+    def again(self) -> Running:
+        """The same network from its folder, not yet up."""
+        return Running(self.folder, self._program)
+
     def epoch(self, number: int, seconds: float = 120) -> dict[str, Any]:
         """The event of this epoch, once it is final and paid."""
         while not any(each["epoch"] == number for each in self.epochs):
@@ -65,6 +92,12 @@ class Running:
 
     def finals(self) -> list[Finalised]:
         return Follower(self.rpc, self.network.contracts, self.network.clock).finalised()
+
+    def archive_with(self, final: Finalised) -> HttpArchive:
+        """The first verifier's archive, once that verifier has settled the range too: it may be the one that was silent."""
+        archive = HttpArchive(self.ready["archive"])
+        eventually(lambda: holds(archive, final), f"the first verifier's archive has epochs {final.first} to {final.last}")
+        return archive
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command through the same door."""
@@ -78,6 +111,13 @@ class Running:
 
     def send_signal(self, name: str, number: signal.Signals) -> None:
         os.kill(self.pid(name), number)
+
+    def wait_for_dump(self) -> None:
+        """Until the chain wrote its state down twice: what was mined before survives a kill."""
+        state = self.folder / "chain" / "state.json"
+        for _ in range(2):
+            written = state.stat().st_mtime_ns
+            eventually(lambda before=written: state.stat().st_mtime_ns != before, "the chain writes its state")  # type: ignore[misc]
 
     def pid(self, name: str) -> int:
         """Process id of a part now; it changes when the part was started again."""

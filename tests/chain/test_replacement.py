@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -15,14 +16,16 @@ from subak.chain.contracts import ChainRefused, Sender
 from subak.chain.deploy import SalesPlan, contract, create_address, deploy, solidity_clock
 from subak.chain.governance import Governance, ProposalState, Support
 from subak.chain.local import LocalChain
+from subak.chain.network_file import NetworkFileRefused, load_network, load_plan, move_network, write_network
 from subak.chain.rpc import Rpc
 from subak.chain.settlement import Phase, Settlement
+from subak.chain.succession import SuccessionRefused, behind, current, first_epoch, followed, lineage, standing, succeed
 from subak.core.canon.merkle import Tree, pack_words, standard_leaf_hashes
 from subak.core.canon.typed_data import EpochRoot, result_hash, vote_digest
 from subak.core.canon.vouchers import Line, Voucher, countersigned_digest, lines_hash, voucher_digest, voucher_struct_hash
-from subak.core.nouns.network import Contracts
+from subak.core.nouns.network import Contracts, Network
 
-from .conftest import CLOCK, DAY, FOUNDER, PLAN, TOKEN, VERIFIERS, Town
+from .conftest import CLOCK, DAY, FOUNDER, PLAN, TOKEN, VERIFIERS, Town, decide
 
 HOST, CUSTOMER, KEY = b"\xa1" * 20, Account(b"\x31" * 32), Account(b"\x41" * 32)
 REDEEMED, LATER = 1_000, 200
@@ -244,3 +247,80 @@ def test_the_old_one_serves_nobody_and_the_new_disputes_slash(town: Town) -> Non
     assert stake.call("heldOf", liar.address) == 100 * TOKEN
     town.founder.send(new, "slashEquivocation", first, attempt, 0, *pairs)
     assert stake.call("heldOf", liar.address) == 0
+
+
+def network_of(town: Town, contracts: Contracts) -> Network:
+    return Network(town.plan.name, town.plan.chain_id, town.plan.clock, contracts)
+
+
+def wait_out(town: Town) -> None:
+    town.go_to(standing(town.rpc, town.contracts).replaceable_unix_s)
+
+
+def test_nothing_moves_while_what_was_announced_does_not_fit_together(town: Town) -> None:
+    here = current(town.rpc, network_of(town, town.contracts)).contracts
+    wanted, other = (deploy_next(replace(town, contracts=here)) for _ in range(2))
+    with pytest.raises(SuccessionRefused, match="has not taken over yet"):
+        current(town.rpc, network_of(town, wanted))
+    with pytest.raises(SuccessionRefused, match="there is nothing to do"):
+        succeed(town.rpc, here, town.founder, print)
+    told = (("Minter", wanted.settlement), ("Channels", other.settlement), ("Stake", wanted.challenges))
+    decide(town, *((town.contract(name), "announce", (next_,)) for name, next_ in told))
+    with pytest.raises(SuccessionRefused, match=r"can take over in 14\d\d hours"):
+        succeed(town.rpc, here, town.founder, print)
+    wait_out(town)
+    before = standing(town.rpc, here)
+    with pytest.raises(SuccessionRefused, match="Channels would name"):
+        succeed(town.rpc, here, town.founder, print)
+    assert [each.now for each in standing(town.rpc, here).pointers] == [each.now for each in before.pointers]
+    assert before.served == here.settlement
+
+    told = (("Minter", wanted.settlement), ("Channels", wanted.settlement), ("Stake", wanted.challenges))
+    decide(town, *((town.contract(name), "announce", (next_,)) for name, next_ in told))
+    with pytest.raises(SuccessionRefused, match="can take over in"):
+        succeed(town.rpc, here, town.founder, print)
+
+
+def test_steps_that_others_took_are_passed_over_and_no_payment_stays_behind(town: Town, tmp_path: Path) -> None:
+    first, here = town.contracts, current(town.rpc, network_of(town, town.contracts)).contracts
+    dollar, minter = town.contract("TestDollar"), town.contract("Minter")
+    next_ = msgspec.structs.replace(here, settlement=minter.call("announced"), challenges=town.contract("Stake").call("announced"))
+    wait_out(town)
+    town.verifiers[1].send(minter, "replace")
+    assert current(town.rpc, network_of(town, first)) == network_of(town, first), "it has not begun"
+    with pytest.raises(SuccessionRefused, match="did not begin"):
+        followed(town.rpc, network_of(town, here))
+    Settlement(town.rpc, next_, town.verifiers[1]).begin()
+    assert current(town.rpc, network_of(town, first)).contracts == next_
+    with pytest.raises(SuccessionRefused, match="Channels still names"):
+        followed(town.rpc, network_of(town, here))
+    Channels(town.rpc, town.contracts, Sender(town.rpc, CUSTOMER)).deposit(CUSTOMER.address, LATER)
+    had = dollar.call("balanceOf", next_.settlement)
+    pays(town, LATER)
+    assert dollar.call("balanceOf", here.settlement) == NET_LATER
+
+    steps: list[str] = []
+    assert succeed(town.rpc, first, town.verifiers[1], steps.append) == next_
+    assert [step.partition(" ")[0] for step in steps] == ["Channels", "Stake", "what"]
+    assert [dollar.call("balanceOf", each) - before for each, before in ((here.settlement, 0), (next_.settlement, had))] == [0, NET_LATER]
+    with pytest.raises(SuccessionRefused, match="there is nothing to do"):
+        succeed(town.rpc, first, town.verifiers[1], steps.append)
+    assert [followed(town.rpc, network_of(town, each)).contracts for each in (first, here, next_)] == [next_] * 3
+    assert lineage(town.rpc, next_) == [first, here, next_]
+    assert [bool(behind(town.rpc, each)) for each in (first, here, next_)] == [True, True, False]
+    assert first_epoch(town.rpc, next_) == Settlement(town.rpc, next_).view().next_epoch
+    stranger = msgspec.structs.replace(next_, settlement=deploy_next(replace(town, contracts=here)).settlement)
+    with pytest.raises(SuccessionRefused, match="is it the right file"):
+        current(town.rpc, network_of(town, stranger))
+
+    file = tmp_path / "network.toml"
+    write_network(file, network_of(town, here), town.plan)
+    kept = tmp_path / "network-until-2.toml"
+    kept.write_text("somebody's notes")
+    with pytest.raises(NetworkFileRefused, match="move it away"):
+        move_network(file, network_of(town, next_), 2)
+    assert load_network(file) == network_of(town, here)
+    kept.unlink()
+    assert move_network(file, network_of(town, next_), 2) == kept
+    assert (load_network(file), load_network(kept)) == (network_of(town, next_), network_of(town, here))
+    assert load_plan(file) == town.plan

@@ -87,7 +87,7 @@ class World:
             books = [self._book(archive, epoch, each) for epoch in range(each.first, each.last + 1)]
             unix_s = int(datetime.fromisoformat(each.day).replace(tzinfo=UTC, hour=23, minute=59).timestamp())
             root = Hash(write_state(archive, state))
-            blank = dict.fromkeys(("root", "asset_root", "verdicts_hash", "transaction"), NOBODY)
+            blank: dict[str, Any] = dict.fromkeys(("root", "asset_root", "verdicts_hash", "transaction"), NOBODY)
             finals.append(
                 Finalised(
                     first=each.first,

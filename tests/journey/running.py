@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -89,6 +90,14 @@ class Running:
         while not any(each["epoch"] == number for each in self.epochs):
             self.epochs.append(self._until("epoch", seconds))
         return next(each for each in self.epochs if each["epoch"] == number)
+
+    def told(self) -> list[dict[str, Any]]:
+        """Every epoch's event, after it was stopped."""
+        for line in iter(self._lines.get, None):
+            with contextlib.suppress(json.JSONDecodeError):
+                told = json.loads(line)
+                self.epochs += [told] if told["event"] == "epoch" else []
+        return self.epochs
 
     def finals(self) -> list[Finalised]:
         return Follower(self.rpc, self.network.contracts, self.network.clock).finalised()

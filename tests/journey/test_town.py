@@ -39,7 +39,7 @@ from subak.lab.recording import CELL
 from .running import Running, eventually, holds
 
 DISHONEST_HOMES = (7, 9)
-DISKS = 5
+DISKS, VERIFIERS = 5, 3
 SHARE_BPS = 1_000
 NIGHT, PHYSICS = "at_night", ("over_nameplate", "over_clear_sky")
 
@@ -245,22 +245,27 @@ def test_hosts_let_go_of_what_final_books_list(town: Running) -> None:
 def test_hosts_fee_income_on_chain_equals_the_customers_bills_less_the_share_for_both_kinds_every_epoch(town: Running) -> None:
     """Through two killed verifiers, which are clerks too, a killed chain and a stopped lead."""
     town.epoch(5)
-    archive, chain = HttpArchive(town.ready["archive"]), Chain(town.rpc, town.network.contracts)
-    finals = town.finals()
+    chain, finals = Chain(town.rpc, town.network.contracts), town.finals()
+    archive = town.archive_with(finals[-1])
     states = [State.genesis(), *(read_state(archive, final.state_root) for final in finals)]
     redeemed = [event for event in Follower(town.rpc, town.network.contracts, town.network.clock).events() if event.name == "Redeemed"]
     kinds: dict[str, int] = {}
     totals: dict[bytes, int] = {}
-    for final, before, after in zip(finals, states, states[1:], strict=False):
-        starts, ends = town.network.clock.first_unix_s(final.first), town.network.clock.end_unix_s(final.last)
+    before, starts = states[0], town.network.clock.genesis_unix_s
+    for final, after in zip(finals, states[1:], strict=True):
+        # The lines of a clerk whose head came too late, on a busy machine, count with its next one.
+        if any(len(read_contents(archive, book).heads) < VERIFIERS for book in final.book_hashes):
+            continue
+        ends = town.network.clock.end_unix_s(final.last)
         net = sum(event.values["net"] for event in redeemed if starts <= event.log.timestamp < ends)
-        assert final.fees - sum(_money(before.assets, "fees").values()) == net, f"epochs {final.first} to {final.last}"
+        assert final.fees - sum(_money(before.assets, "fees").values()) == net, f"epochs up to {final.last}"
         grown = {asset: total - _money(before.assets, "fees").get(asset, 0) for asset, total in _money(after.assets, "fees").items()}
         assert {asset: fee for asset, fee in grown.items() if fee} == _net_of_bills(town, before, after, redeemed, totals)
         kind_of = {asset: kind for kind, table in after.carried.items() for asset in table["asset"]}
         for asset, fee in grown.items():
             kinds[kind_of[asset]] = kinds.get(kind_of[asset], 0) + fee
         assert sum(_money(after.sales, "net").values()) == 0, "nothing waits for measured work"
+        before, starts = after, ends
     assert kinds.keys() == {"energy", "storage"}
     assert min(kinds.values()) > 0
     # What is final is on the hosts' accounts.
@@ -351,7 +356,7 @@ def test_a_customer_keeps_another_file_reads_both_back_and_its_bill(town: Runnin
 def test_a_stopped_network_resumes_from_its_folder(town: Running) -> None:
     town.epoch(5)
     assert town.stop() == 0
-    shown = {each["epoch"] for each in town.epochs}
+    shown = {each["epoch"] for each in town.told()}
     with town.again() as again:
         assert again.network.id == town.network.id
         event: dict[str, Any] = again.epoch(max(shown) + 1)

@@ -9,16 +9,17 @@ from typing import Any
 
 import polars as pl
 
-from subak.chain.contracts import Event
+from subak.chain.contracts import Contract, Event, decode_logs
 from subak.chain.deploy import WHOLE_BPS, contract
 from subak.chain.rpc import Block, Rpc
 from subak.core.nouns.book import SnapshotRef
-from subak.core.nouns.document import Hash
+from subak.core.nouns.document import Address, Hash
 from subak.core.nouns.network import Clock, Contracts
 from subak.core.nouns.snapshot import ASSETS, ATTESTATIONS, LANES, PAYEES, POOLS, VERIFIERS, Snapshot
 from subak.core.settlement.duties import CAP_FROM, CAP_PART
 
 EVENTS = {
+    "AllowList": ("SignersSet",),
     "Assets": ("Registered", "SiteRegistered", "PayeesSet", "KeyRotated", "Transfer", "Possessed"),
     "Attestations": ("IssuerSet", "Attested", "Revoked"),
     "Channels": ("Configured", "LaneOpened", "LaneRevoked", "LaneClosed", "Redeemed"),
@@ -31,6 +32,7 @@ MOST_RATED = MOST_COLUMN = 2**63 - 1
 """A rated capacity or sequence above this counts as this: a column holds no more, and anyone can give any number."""
 _NOBODY = bytes(20)
 _NO_HASH = Hash(bytes(32))
+_NOWHERE = Address(bytes(20))
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Finalised:
     """The transaction that made it final."""
     unix_s: int
     """Network time at which it became final."""
+    settlement: Address = _NOWHERE
+    """The Settlement in which it became final: there its leaves are claimed."""
 
 
 def read_events(rpc: Rpc, contracts: Contracts, first: int, last: int) -> list[Event]:
@@ -149,6 +153,7 @@ class Follower:
         self._events: list[Event] = []
         self._read_to: Block | None = None
         self._ends: dict[int, Block] = {}
+        self._earlier: tuple[Event, ...] | None = None
 
     def events(self) -> Sequence[Event]:
         """All events up to the newest block."""
@@ -157,12 +162,23 @@ class Follower:
             return tuple(self._events)
 
     def policy(self, epoch: int) -> Hash:
-        """Hash of the policy in force in an epoch. Errors: LookupError if the network is not deployed."""
-        return policy_in_force(self.events(), epoch)
+        """Hash of the policy in force in an epoch, under whichever Settlement. Errors: LookupError if the network is not deployed."""
+        with self._lock:
+            events = self.events()
+            try:
+                return policy_in_force(events, epoch)
+            except LookupError:
+                return policy_in_force(self._before(), epoch)
 
     def finalised(self) -> list[Finalised]:
-        """The ranges that became final, in order."""
+        """The ranges that became final in this Settlement, in order."""
         return finalised_ranges(self.events())
+
+    def history(self) -> list[Finalised]:
+        """The ranges that became final ever, in order: in the Settlements before this one, then in it. Errors: also ChainRefused."""
+        with self._lock:
+            events = self.events()
+            return finalised_ranges([*self._before(), *events])
 
     def first_state_root(self) -> Hash | None:
         """Root of the state that this Settlement took over from the one before; None for a network's first."""
@@ -175,16 +191,22 @@ class Follower:
         found = [values["bookHashes"] for values in opened if (values["first"], values["attempt"]) == (first, attempt)]
         return tuple(Hash(each) for each in found[-1]) if found else ()
 
+    def openings(self) -> list[Event]:
+        """Every opening of Books ever, in order: in the Settlements before this one, until it began, then in it."""
+        with self._lock:
+            events = self.events()
+            return [event for event in (*self._before(), *events) if event.name == "Opened"]
+
     def books_of(self, epoch: int) -> list[Hash]:
         """Every Book that was ever opened for an epoch."""
-        opened = [event.values for event in self.events() if event.name == "Opened"]
+        opened = [event.values for event in self.openings()]
         books = [values["bookHashes"][epoch - values["first"]] for values in opened if values["first"] <= epoch <= values["last"]]
         return [Hash(book) for book in dict.fromkeys(books)]
 
     def opened_unix_s(self, book: bytes) -> int:
         """Network time at which a Book was opened first. Errors: LookupError if it never was."""
-        for event in self.events():
-            if event.name == "Opened" and book in event.values["bookHashes"]:
+        for event in self.openings():
+            if book in event.values["bookHashes"]:
                 return event.log.timestamp
         raise LookupError(f"the Book {book.hex()} was never opened")
 
@@ -195,9 +217,10 @@ class Follower:
 
     def beacon(self, epoch: int) -> tuple[Hash, Hash]:
         """What the tasks of an epoch are drawn from: the Book of the epoch before as it was opened first, and the hash of the block after
-        that. Both zero while there is no such block, and for ever if it came after the epoch's end."""
+        that. Both zero while there is no such block, and for ever if it came after the epoch's end. An opening in a Settlement before this
+        one counts, until this one began: devices were asked by it."""
         with self._lock:
-            opened = [event for event in self.events() if event.name == "Opened"]
+            opened = self.openings()
             first = next((event for event in opened if event.values["first"] <= epoch - 1 <= event.values["last"]), None)
             block = self._rpc.find_block(first.log.block + 1) if first is not None else None
             if first is None or block is None or block.timestamp >= self._clock.end_unix_s(epoch):
@@ -236,6 +259,28 @@ class Follower:
             snapshot = fold((event for event in self._events if event.log.block <= block.number), self._clock, epoch)
             return SnapshotRef(block.number, block.hash, Hash(snapshot.hash())), snapshot
 
+    def _before(self) -> tuple[Event, ...]:
+        """What the Settlements before this one told, each until the next began; to be asked after ``events``."""
+        begun = next((event.log for event in self._events if event.name == "Begun"), None)
+        if begun is None:
+            return ()
+        if self._earlier is None:
+            earlier: list[Contract] = []
+            source = contract(self._rpc, self._contracts, "Settlement")
+            while any(address := source.call("PREDECESSOR")):
+                source = Contract(source.name, Address(address), self._rpc)
+                earlier.append(source)
+            topics = [source.abi.topic(name) for name in EVENTS["Settlement"]]
+            logs = self._rpc.logs(self._first_block, begun.block, [each.address for each in earlier], topics)
+            early = (log for log in logs if (log.block, log.index) < (begun.block, begun.index))
+            # A Settlement that is served no more can still open Books, which nobody is asked by, and be told policies.
+            living, told = source.address, list[Event]()
+            for event in decode_logs(early, earlier):
+                living = event.log.address if event.name == "Begun" else living
+                told += [event] if event.log.address == living else []
+            self._earlier = tuple(told)
+        return self._earlier
+
     def _refresh(self) -> None:
         head = self._rpc.block("latest")
         if self._read_to is not None and self._read_to.hash == head.hash:
@@ -250,7 +295,7 @@ class Follower:
             self._refresh()
 
     def _forget(self) -> None:
-        self._events, self._read_to, self._ends = [], None, {}
+        self._events, self._read_to, self._ends, self._earlier = [], None, {}, None
 
     def _still_there(self, block: Block) -> bool:
         now = self._rpc.find_block(block.number)
@@ -401,4 +446,5 @@ def _finalised(event: Event) -> Finalised:
         block=event.log.block,
         transaction=event.log.transaction,
         unix_s=event.log.timestamp,
+        settlement=event.log.address,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import typer
@@ -16,8 +17,8 @@ from subak.chain.contracts import Sender
 from subak.chain.rpc import Rpc
 from subak.chain.settlement import Settlement as Chain
 from subak.chain.snapshot import Finalised, Follower
-from subak.cli.units import address, currencies, hex_bytes, table, tell
-from subak.core.nouns import Network, decode
+from subak.cli.units import address, currencies, hex_bytes, hexed, table, tell
+from subak.core.nouns import Network
 from subak.core.settlement.money import to_ints
 from subak.core.settlement.roots import payout_tree
 
@@ -76,20 +77,46 @@ def run_earnings(account: str, year: int, rates_file: Path | None, archive: str,
 
 
 def run_claim(account: str, archive: str, rpc: str, key: Path, json: bool) -> int:
-    """Pay out what the last final root owes."""
+    """Pay out what the last final root owes; and, where votes replaced Settlements, what the last one of each does."""
+    from subak.chain.succession import lineage
+
     who = address(account)
     files, node = HttpArchive(archive), Rpc(rpc)
-    network = read_network(files)
-    chain = Chain(node, network.contracts, Sender(node, Account.load(key)))
+    network, sender = read_network(files, node), Sender(node, Account.load(key))
     finals = finals_of(network, node)
     if not finals:
         typer.echo("no epoch is final yet: nothing can be claimed", err=True)
         return 1
-    state = read_state(files, finals[-1].state_root)
-    accounts = state.accounts["account"].to_list()
-    if who not in accounts:
+    claimed = []
+    for contracts in lineage(node, network.contracts):
+        last = next((each for each in reversed(finals) if each.settlement == contracts.settlement), None)
+        found = _claimed(who, Chain(node, contracts, sender), files, last) if last is not None else None
+        if found is not None:
+            claimed.append({"settlement": hexed(contracts.settlement), **found})
+    if not claimed:
         typer.echo(f"{account} has earned nothing up to epoch {finals[-1].last}", err=True)
         return 1
+    written = currencies(node, network)
+    named = (("rewards", written.token), ("fees", written.payment))
+    words = []
+    for each in claimed:
+        where = f" (in the Settlement {each['settlement']})" if len(claimed) > 1 else ""
+        for name, currency in named:
+            now, ever, before = (currency.words(int(each[name][part])) for part in ("paid", "total", "taken_before"))
+            words.append(f"paid {now} of {name} to {account}: {ever} earned ever, {before} taken before{where}")
+    earlier = [each for each in claimed if each["settlement"] != hexed(network.contracts.settlement)]
+    nothing = dict.fromkeys(("total", "taken_before", "paid"), "0")
+    mine = next((each for each in claimed if each not in earlier), {name: nothing for name, _ in named})
+    tell(json, {"account": account, **{name: mine[name] for name, _ in named}, "earlier": earlier}, "\n".join(words))
+    return 0
+
+
+def _claimed(who: bytes, chain: Chain, archive: HttpArchive, final: Finalised) -> dict[str, Any] | None:
+    """Take what an account is owed in one Settlement; None if it is owed nothing there, ever."""
+    state = read_state(archive, final.state_root)
+    accounts = state.accounts["account"].to_list()
+    if who not in accounts:
+        return None
     row = accounts.index(who)
     rewards, fees = to_ints(state.accounts["rewards"])[row], to_ints(state.accounts["fees"])[row]
     taken = chain.taken(who)
@@ -98,21 +125,14 @@ def run_claim(account: str, archive: str, rpc: str, key: Path, json: bool) -> in
         chain.claim(who, rewards, fees, proof)
     if taken[1] < fees:
         chain.claim_fees(who, rewards, fees, proof)
-    written = currencies(node, network)
-    sums = (("rewards", rewards, taken[0], written.token), ("fees", fees, taken[1], written.payment))
-    told = {name: {"total": str(total), "taken_before": str(took), "paid": str(total - took)} for name, total, took, _ in sums}
-    words = []
-    for name, total, took, currency in sums:
-        now, ever, before = (currency.words(each) for each in (total - took, total, took))
-        words.append(f"paid {now} of {name} to {account}: {ever} earned ever, {before} taken before")
-    tell(json, {"account": account, **told}, "\n".join(words))
-    return 0
+    sums = (("rewards", rewards, taken[0]), ("fees", fees, taken[1]))
+    return {name: {"total": str(total), "taken_before": str(took), "paid": str(total - took)} for name, total, took in sums}
 
 
 def run_export(epoch: int, leaves: Path, archive: str, rpc: str, json: bool) -> int:
     """The payout tree as @openzeppelin/merkle-tree dumps it."""
     files, node = HttpArchive(archive), Rpc(rpc)
-    final = next((final for final in finals_of(read_network(files), node) if final.first <= epoch <= final.last), None)
+    final = next((final for final in finals_of(read_network(files, node), node) if final.first <= epoch <= final.last), None)
     if final is None:
         typer.echo(f"epoch {epoch} is not final", err=True)
         return 1
@@ -137,11 +157,13 @@ def run_export(epoch: int, leaves: Path, archive: str, rpc: str, json: bool) -> 
     return 0
 
 
-def read_network(archive: HttpArchive) -> Network:
-    """What the archive says about its network; every fact is checked against the chain by whoever relies on it."""
-    return decode(archive.get("network.json"), Network)
+def read_network(archive: HttpArchive, rpc: Rpc) -> Network:
+    """The network that the archive names, as far as the chain says the same. Errors: those of ``known_network``."""
+    from subak.verifier.checking import known_network
+
+    return known_network(archive, rpc)
 
 
 def finals_of(network: Network, rpc: Rpc) -> list[Finalised]:
-    """Ranges that are final on the chain."""
-    return Follower(rpc, network.contracts, network.clock).finalised()
+    """Ranges that ever became final on the chain."""
+    return Follower(rpc, network.contracts, network.clock).history()

@@ -23,6 +23,7 @@ from subak.chain.contracts import Contract, Sender
 from subak.chain.network_file import load_network
 from subak.chain.rpc import Rpc
 from subak.cli.logs import log_to_stderr
+from subak.cli.succeeding import KeepingUp
 from subak.cli.units import DAY_S, Currencies, address, coin, currencies, hexed, short, table, tell, when
 from subak.core.nouns import Address, Network
 from subak.customer.billing import Bill
@@ -372,6 +373,7 @@ def run_customer(network_file: Path, config: Path, once: bool, json: bool) -> in
                 tell(False, None, _look_words(look, wallet))
             return 1 if look.troubles else 0
         log_to_stderr(json)
+        KeepingUp(network, network_file).start()
         with _stop_on_signal() as stop:
             loop.run(stop, clock.now)
     finally:

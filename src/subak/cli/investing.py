@@ -251,7 +251,7 @@ def run_milestone(network_file: Path, where: str, number: int, key: Path, json: 
     if number >= len(terms.milestones):
         raise CannotInvest(f"there is no milestone {number}: they are 0 to {len(terms.milestones) - 1}")
     wanted = terms.milestones[number]
-    leaf, proof = _proof(door, wanted.asset) if any(wanted.asset) else ((0, 0, 0, 0), [])
+    leaf, proof = _proof(door, shares, wanted.asset) if any(wanted.asset) else ((0, 0, 0, 0), [])
     if leaf[0] < wanted.min_units or leaf[3] < wanted.min_paid_epochs:
         needs = f"{wanted.min_units:,} units and {wanted.min_paid_epochs:,} paid epochs"
         raise CannotInvest(f"milestone {number} needs {needs}; final are {leaf[0]:,} and {leaf[3]:,}: wait for more")
@@ -323,9 +323,12 @@ def _release_the_unconditional(door: _Door, shares: Shares, terms: Terms) -> lis
     return [(number, shares.raised() * terms.milestones[number].amount_bps // WHOLE_BPS) for number in open_ones]
 
 
-def _proof(door: _Door, asset: bytes) -> tuple[tuple[int, int, int, int], Sequence[bytes]]:
-    """An asset's final totals (units, rewards, fees, paid epochs) and the chain's proof of them. Errors: CannotInvest; ArchiveError."""
-    finals = Follower(door.rpc, door.network.contracts, door.network.clock).finalised()
+def _proof(door: _Door, shares: Shares, asset: bytes) -> tuple[tuple[int, int, int, int], Sequence[bytes]]:
+    """An asset's final totals (units, rewards, fees, paid epochs) and the proof of them in the Settlement that the raise believes, which it
+    was made with: one that took over since proves nothing to it. Errors: CannotInvest; ArchiveError."""
+    believed = shares.contract.call("SETTLEMENT")
+    every = Follower(door.rpc, door.network.contracts, door.network.clock).history()
+    finals = [each for each in every if each.settlement == believed]
     if not finals:
         raise CannotInvest("no epoch is final yet: nothing is proven of any asset")
     state = _state(door.network, finals[-1].state_root)

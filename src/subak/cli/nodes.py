@@ -49,6 +49,7 @@ def run_host(network_file: Path, config: Path, json: bool = False) -> None:
     import msgspec
 
     from subak.chain.network_file import load_network
+    from subak.cli.succeeding import KeepingUp
     from subak.host import agent
     from subak.host.config import load
     from subak.host.keys import KeyFileRefused
@@ -66,6 +67,8 @@ def run_host(network_file: Path, config: Path, json: bool = False) -> None:
             raise CannotHost(str(error) if str(config) in str(error) else f"{config}: {error}") from None
         await agent.run(network, devices, Outbox(config.parent / file.outbox), file.lending(config.parent))
 
+    if network.nodes.rpc:
+        KeepingUp(network, network_file).start()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve())
 

@@ -204,7 +204,7 @@ def run_verify(network_file: Path, wallet_folder: Path, folder: Path, name: str,
         network, rpc = wallet.network, wallet.channels.contract.rpc
         clock = NetworkClock(rpc, network.speed)
         passes = _passes(wallet, clock.now())
-        finals = Follower(rpc, network.contracts, network.clock).finalised()
+        finals = Follower(rpc, network.contracts, network.clock).history()
         sets = _final_sets(network, finals)
 
         async def verify() -> tuple[Stored, Any]:

@@ -167,7 +167,7 @@ class CustomerLoop:
         self._started = True
 
     def _bill(self, now: int, look: Look) -> None:
-        finals = self._follower.finalised()
+        finals = self._follower.history()
         from_epoch = int(self.wallet.store.fact("from_epoch") or 0)
         taken = 0
         for place, final in enumerate(finals):

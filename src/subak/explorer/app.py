@@ -164,7 +164,12 @@ class _Pages:
             raise HTTPException(404, f"Nothing here knows an account {account[:80]}. An account is 0x and 40 hex digits.")
         purse = wallets.purses(network, self._following.rpc, [account])[account]
         left, fees_left = _left(row["rewards"], purse.taken), _left(row["fees"], purse.fees_taken)
-        return {"account": {**row, **asdict(purse), "left": left, "fees_left": fees_left}}
+        told = {**row, **asdict(purse), "left": left, "fees_left": fees_left}
+        before = wallets.earlier(network, self._following.rpc, account, row["earlier"])
+        earlier = [
+            {**asdict(each), "left": _left(each.rewards, each.taken), "fees_left": _left(each.fees, each.fees_taken)} for each in before
+        ]
+        return {"account": {**told, "earlier": earlier}}
 
     def customers(self, request: Request) -> Facts:
         return {"customers": _paged(self._ledger.customers(*_asked(request)), request)}

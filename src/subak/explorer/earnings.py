@@ -25,6 +25,7 @@ from subak.chain.snapshot import Finalised, Follower
 from subak.core.nouns import Policy, Snapshot, State
 from subak.core.settlement.debts import FEES, REWARDS
 from subak.core.settlement.money import divide_down, divide_whole
+from subak.explorer.reading import begins
 from subak.explorer.wallets import currencies_of
 from subak.explorer.words import TokenFacts, decimal
 from subak.verifier.checking import known_network
@@ -202,7 +203,7 @@ def account_earnings(account: bytes, year: int, archive: Archive, rpc: Rpc, prog
     """
     network = known_network(archive, rpc)
     written = currencies_of(network, rpc)
-    finals = Follower(rpc, network.contracts, network.clock).finalised()
+    finals = Follower(rpc, network.contracts, network.clock).history()
     return earnings_of(account, year, archive, finals, {REWARDS: written.token, FEES: written.payment}, progress)
 
 
@@ -218,16 +219,19 @@ def earnings_of(
     begin, end = (int(datetime(each, 1, 1, tzinfo=UTC).timestamp()) for each in (year, year + 1))
     mine = [place for place, final in enumerate(finals) if begin <= final.unix_s < end]
     first = finals[mine[0] - 1] if mine and mine[0] else None
-    before = start = read_state(archive, first.state_root) if first else State.genesis()
+    before = read_state(archive, first.state_root) if first else State.genesis()
     rows: list[Earning] = []
+    totals = dict.fromkeys((REWARDS, FEES), 0)
     for count, place in enumerate(mine, 1):
         final = finals[place]
         after = read_state(archive, final.state_root)
+        # A Settlement that takes over counts accounts anew.
+        before = before.restarted() if begins(final, finals[place - 1] if place else None) else before
         rows += _of_range(account, archive, final, before, after)
+        totals = {what: total + _total(after, account, what) - _total(before, account, what) for what, total in totals.items()}
         before = after
         if progress is not None:
             progress(count, len(mine))
-    totals = {what: _total(before, account, what) - _total(start, account, what) for what in (REWARDS, FEES)}
     for what, total in totals.items():
         found = sum(row.base_units for row in rows if row.what == what)
         if found != total:

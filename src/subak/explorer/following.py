@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from subak.archive.store import Archive, ArchiveError, HttpArchive
+from subak.chain import succession
 from subak.chain.rpc import Rpc, RpcError, RpcUnreachable
 from subak.chain.snapshot import Follower
 from subak.core.canon.json import encode
@@ -79,11 +80,12 @@ class Following:
         self.ledger.close()
 
     def look(self) -> int:
-        """Read what is new; returns how many ranges were. Neither final epochs nor what only the chain says wait for the other.
+        """Read what is new; returns how many ranges were. Neither final epochs nor what only the chain says wait for the other. Where a
+        vote replaced the Settlement, it goes on with the one that is served.
 
         Errors: those of ``known_network``, ``Ledger.take`` and ``OnChain.look``.
         """
-        network, follower, on_chain = self._met = self._met or self._meet()
+        network, follower, on_chain = self._met = self._current(*(self._met or self._meet()))
         trouble: Exception | None = None
         try:
             on_chain.look(self._take)
@@ -95,7 +97,7 @@ class Following:
         return taken
 
     def _take_finals(self, network: Network, follower: Follower) -> int:
-        finals = follower.finalised()
+        finals = follower.history()
         trouble: ArchiveError | None = None
         for archive in self._archives:
             try:
@@ -121,9 +123,25 @@ class Following:
             raise trouble or CannotCheck("there is no archive to read")
         self.currencies = currencies_of(network, self.rpc)
         self.ledger.claim(network)
-        self.ledger.note(network_json=encode(network).decode(), currencies_json=msgspec.json.encode(self.currencies).decode())
+        self.ledger.note(currencies_json=msgspec.json.encode(self.currencies).decode())
+        return network, self._follower(network), OnChain(network, self.rpc)
+
+    def _current(self, network: Network, follower: Follower, on_chain: OnChain) -> tuple[Network, Follower, OnChain]:
+        try:
+            found = succession.current(self.rpc, network)
+        except succession.SuccessionRefused:
+            # The chain took the step back: begin anew with what the archive says.
+            self._met = None
+            raise
+        if found == network:
+            return network, follower, on_chain
+        log.warning("a vote replaced the Settlement: 0x%s makes epochs final from now on", found.contracts.settlement.hex())
+        return found, self._follower(found), on_chain
+
+    def _follower(self, network: Network) -> Follower:
+        self.ledger.note(network_json=encode(network).decode())
         self._know(network)
-        return network, Follower(self.rpc, network.contracts, network.clock), OnChain(network, self.rpc)
+        return Follower(self.rpc, network.contracts, network.clock)
 
     def _recall(self) -> None:
         known = self.ledger.facts()
@@ -146,7 +164,7 @@ class Following:
                 if self.look() == RANGES_AT_ONCE:
                     wait = 0.0
                 self.trouble, self._good_look = "", time.monotonic()
-            except (ArchiveError, CannotCheck, OtherNetwork, RpcError, RpcUnreachable) as error:
+            except (ArchiveError, CannotCheck, OtherNetwork, RpcError, RpcUnreachable, succession.SuccessionRefused) as error:
                 self._say(str(error))
             except Exception as error:
                 log.exception("following failed; it is tried again")

@@ -21,7 +21,7 @@ from subak.chain.snapshot import Finalised
 from subak.core.nouns import Network
 from subak.explorer import tables
 from subak.explorer.onchain import Changes
-from subak.explorer.reading import MOST_PAYERS, AssetFacts, Range, Row, paid_accounts, read_range
+from subak.explorer.reading import MOST_PAYERS, AssetFacts, Ever, Range, Row, begins, paid_accounts, read_range
 from subak.explorer.tables import (
     accounts,
     asset_epochs,
@@ -29,6 +29,7 @@ from subak.explorer.tables import (
     corrections,
     customers,
     debts,
+    earlier_accounts,
     epochs,
     facts,
     holders,
@@ -87,7 +88,8 @@ class Ledger:
         self._engine.dispose()
 
     def take(self, network: Network, archive: Archive, finals: Sequence[Finalised], most: int | None = None) -> int:
-        """Read the ranges that are final and not in the index yet, at most ``most``; returns how many were read.
+        """Read the ranges that are final and not in the index yet, at most ``most``; returns how many were read. ``finals`` are all that
+        there ever were, those of Settlements that were replaced too.
 
         Errors: OtherNetwork; NotThere and WrongContent naming a file of the archive that is missing or false: what was read before stays.
         """
@@ -101,7 +103,9 @@ class Ledger:
                 _forget(db, 0, whole)
         for place, final in enumerate(due, kept):
             previous = finals[place - 1] if place else None
-            rows = read_range(network, archive, final, previous, None, whole)
+            # Accounts are counted anew where a Settlement begins.
+            whole = whole or begins(final, previous)
+            rows = read_range(network, archive, final, previous, None, whole, self._earlier(finals, place))
             with self._engine.begin() as db:
                 _forget(db, final.first, whole)
                 _put(db, rows)
@@ -202,7 +206,8 @@ class Ledger:
             each["id"]: {"owner": each["owner"], "payees": self._payees(each["id"])}
             for each in self._all(sql.select(assets.c.id, assets.c.owner).where(assets.c.id.in_(named)))
         }
-        paid = sql.select(accounts).where(accounts.c.account.in_(paid_accounts(row, sites)))
+        who = paid_accounts(row, sites)
+        paid = sql.select(accounts).where(accounts.c.account.in_(who))
         began = sql.select(*[column for column in corrections.c if column.name != "id"]).where(corrections.c.asset == asset)
         return AssetFacts(
             asset=row,
@@ -216,6 +221,7 @@ class Ledger:
             payers=self._all(paying.where(lines.c.asset == asset).order_by(*_largest(lines.c.money), lines.c.lane).limit(MOST_PAYERS)),
             sites=sites,
             accounts={each["account"]: each for each in self._all(paid)},
+            earlier={account: self._earlier_of(account) for account in who},
         )
 
     def named_by(self, site: str) -> list[Row]:
@@ -259,8 +265,8 @@ class Ledger:
         return self._page(sql.select(accounts), [*_largest(accounts.c.rewards), accounts.c.account], number, size)
 
     def account(self, account: str) -> Row | None:
-        """One account with the assets that pay it, the raises that it began or holds shares of, and whether it is a customer, a clerk or a
-        share contract itself; None if nothing here knows it."""
+        """One account with the assets that pay it, the raises that it began or holds shares of, its totals in earlier Settlements, oldest
+        first, and whether it is a customer, a clerk or a share contract itself; None if nothing here knows it."""
         row = self._first(sql.select(accounts).where(accounts.c.account == account))
         named = sql.select(payees.c.asset).where(payees.c.payee == account)
         owned = self._all(sql.select(assets).where(sql.or_(assets.c.owner == account, assets.c.id.in_(named))).order_by(assets.c.id))
@@ -270,9 +276,11 @@ class Ledger:
         parts = self._all(chosen.where(mine).order_by(raises.c.began_unix_s.desc(), raises.c.address).limit(MAX_PAGE))
         places = {"is_customer": customers.c.account, "is_clerk": lanes.c.clerk, "is_raise": raises.c.address}
         known = {name: self._first(sql.select(column).where(column == account)) is not None for name, column in places.items()}
-        if row is None and not owned and not parts and not any(known.values()):
+        earlier = self._earlier_of(account)
+        if row is None and not owned and not parts and not earlier and not any(known.values()):
             return None
-        return {"account": account, "rewards": "0", "fees": "0", **(row or {}), "assets": owned, "raises": parts, **known}
+        told = {"account": account, "rewards": "0", "fees": "0", **(row or {}), "assets": owned, "raises": parts, **known}
+        return {**told, "earlier": earlier}
 
     def customers(self, number: int = 1, size: int = 50) -> Page:
         """Customers, those who spent most first."""
@@ -329,6 +337,10 @@ class Ledger:
     def _payees(self, asset: str) -> list[Row]:
         return self._all(sql.select(payees.c.payee, payees.c.parts).where(payees.c.asset == asset).order_by(payees.c.place))
 
+    def _earlier_of(self, account: str) -> list[Row]:
+        columns = [earlier_accounts.c[name] for name in ("epoch", "settlement", "account", "rewards", "fees")]
+        return self._all(sql.select(*columns).where(earlier_accounts.c.account == account).order_by(earlier_accounts.c.epoch))
+
     def _make_tables(self) -> None:
         with self._engine.begin() as db:
             known = sql.inspect(db).has_table("facts")
@@ -338,6 +350,13 @@ class Ledger:
             tables.metadata.drop_all(db)
             tables.metadata.create_all(db)
             db.execute(facts.insert().values(name="format", value=tables.FORMAT))
+
+    def _earlier(self, finals: Sequence[Finalised], place: int) -> Ever:
+        """What became final in the Settlements before that of this range; their ranges are in the index."""
+        settlement = finals[place].settlement
+        last = next((each.last for each in reversed(finals[:place]) if each.settlement != settlement), None)
+        row = self.epoch(last) if last is not None else None
+        return Ever(*(int(row[f"{name}_ever"]) for name in ("minted", "paid", "fees"))) if row else Ever()
 
     def _kept(self, finals: Sequence[Finalised]) -> tuple[int, int]:
         """How many ranges in the index are as the chain tells them now, and how many there are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -33,8 +33,22 @@ _VERDICTS: dict[str, Any] = {
     "accepted": pl.List(pl.Int64),
 }
 
+_NO_EARLIER = pl.DataFrame(schema={"epoch": pl.Int64} | dict.fromkeys(("settlement", "account", "rewards", "fees"), pl.String))
+
 Row = dict[str, Any]
 """Names to plain values. Ids and hashes are 0x hex, money is decimal text in base units, times are Unix seconds."""
+
+
+@dataclass(frozen=True)
+class Ever:
+    """Money that became final in the Settlements before one, in base units."""
+
+    minted: int = 0
+    """Token units minted for rewards."""
+    paid: int = 0
+    """Token units of rewards on the accounts."""
+    fees: int = 0
+    """Payment units of fees on the accounts."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,9 @@ class Range:
     debts: pl.DataFrame
     """What is still to be kept back."""
     accounts: pl.DataFrame
-    """Running totals of the accounts, ever: all of them, or those that changed."""
+    """Running totals of the accounts in the range's Settlement: all of them, or those that changed."""
+    earlier_accounts: pl.DataFrame
+    """Of a Settlement's first range: the totals that are final in the one before, where they are claimed. Else empty."""
     settled_lanes: pl.DataFrame
     """What was settled of each lane, ever: of all of them, or those that changed."""
     lane_epochs: pl.DataFrame
@@ -69,12 +85,28 @@ class Range:
     """What each lane paid for each asset, ever: all, or those that changed."""
 
 
-def read_range(network: Network, archive: Archive, final: Finalised, previous: Finalised | None, only: bytes | None, whole: bool) -> Range:
+def begins(final: Finalised, previous: Finalised | None) -> bool:
+    """Whether a range is the first of a Settlement that took over from another one."""
+    return previous is not None and previous.settlement != final.settlement
+
+
+def read_range(
+    network: Network,
+    archive: Archive,
+    final: Finalised,
+    previous: Finalised | None,
+    only: bytes | None,
+    whole: bool,
+    earlier: Ever = Ever(),
+) -> Range:
     """The range from the archive. ``only``: details of this one asset; ``whole``: all accounts, lanes and lines, else those that changed.
+    ``previous``: the range before, also of another Settlement; ``earlier``: what became final in those before this range's.
 
     Errors: NotThere; WrongContent naming a file that is not what its hash says, or that holds no verdicts.
     """
-    before = read_state(archive, previous.state_root) if previous else State.genesis()
+    before = left = read_state(archive, previous.state_root) if previous else State.genesis()
+    if begins(final, previous):
+        before = left.restarted()
     after = read_state(archive, final.state_root)
     contents = [read_contents(archive, book_hash) for book_hash in final.book_hashes]
     snapshot = Snapshot(**read_tables(archive, "snapshot", contents[-1].snapshot.hash))
@@ -85,16 +117,16 @@ def read_range(network: Network, archive: Archive, final: Finalised, previous: F
     counts = {(epoch, status): count for epoch, status, count in by_status.iter_rows()}
     paid_before, paid_after = (sum(to_ints(state.accounts["rewards"])) for state in (before, after))
     fees_before, fees_after = (sum(to_ints(state.accounts["fees"])) for state in (before, after))
-    minted_before = previous.rewards if previous else 0
+    minted_before = previous.rewards if previous and not begins(final, previous) else 0
     money = {
         "minted": str(final.rewards - minted_before),
         "paid": str(paid_after - paid_before),
         "fees": str(fees_after - fees_before),
         "unallocated": str(sum(to_ints(after.pools["dust"]))),
         "fees_waiting": str(sum(to_ints(after.sales["net"]))),
-        "minted_ever": str(final.rewards),
-        "paid_ever": str(paid_after),
-        "fees_ever": str(fees_after),
+        "minted_ever": str(earlier.minted + final.rewards),
+        "paid_ever": str(earlier.paid + paid_after),
+        "fees_ever": str(earlier.fees + fees_after),
     }
     epoch_rows = [
         {
@@ -112,6 +144,7 @@ def read_range(network: Network, archive: Archive, final: Finalised, previous: F
             "policy": _hex(final.policy_hashes[epoch - final.first]),
             **(money if epoch == final.last else dict.fromkeys(money)),
             **{status.name.lower(): counts.get((epoch, status.name.lower()), 0) for status in Status},
+            "settlement": _hex(final.settlement),
             "block": final.block,
             "transaction_hash": _hex(final.transaction),
         }
@@ -134,6 +167,7 @@ def read_range(network: Network, archive: Archive, final: Finalised, previous: F
         payees=_payees(snapshot),
         debts=sales.debts(after),
         accounts=_accounts(since, after),
+        earlier_accounts=_earlier_accounts(final, previous, left) if previous and begins(final, previous) else _NO_EARLIER,
         settled_lanes=sales.lanes(since, after, snapshot),
         lane_epochs=sales.lane_growth(before, after, snapshot, final.last),
         lines=sales.lines(since, after),
@@ -246,6 +280,11 @@ def _accounts(before: State, after: State) -> pl.DataFrame:
     return changed.select(_to_hex("account").alias("account"), pl.col("rewards", "fees").cast(pl.Int128).cast(pl.String))
 
 
+def _earlier_accounts(final: Finalised, previous: Finalised, left: State) -> pl.DataFrame:
+    named = [pl.lit(final.first, pl.Int64).alias("epoch"), pl.lit(_hex(previous.settlement)).alias("settlement")]
+    return _accounts(State.genesis(), left).select(*named, "account", "rewards", "fees")
+
+
 def _hexed(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(_to_hex("asset").alias("asset"))
 
@@ -283,7 +322,9 @@ class AssetFacts:
     sites: Mapping[str, Row]
     """The sites among its payees: each one's ``owner`` and ``payees``."""
     accounts: Mapping[str, Row]
-    """Rewards and fees ever of everyone who is paid."""
+    """Rewards and fees of everyone who is paid, ever in the Settlement of now."""
+    earlier: Mapping[str, list[Row]] = field(default_factory=dict)
+    """Their totals in Settlements before it, oldest first."""
 
 
 def paid_accounts(asset: Row, sites: Mapping[str, Row]) -> list[str]:
@@ -297,11 +338,13 @@ def gather(asset: bytes, network: Network, archive: Archive, finals: Sequence[Fi
     """The facts of one asset from everything that is final; None if the last snapshot does not name it. Errors: as ``read_range``."""
     name = _hex(asset)
     kept: dict[str, list[Row]] = {key: [] for key in ("asset_epochs", "reasons", "refusals", "offers", "corrections")}
+    left: list[pl.DataFrame] = []
     times: dict[int, Row] = {}
     read: Range | None = None
     for place, final in enumerate(finals):
         read = read_range(network, archive, final, finals[place - 1] if place else None, asset, place == len(finals) - 1)
         times |= {each["epoch"]: {key: each[key] for key in ("first", "last", "first_unix_s", "end_unix_s")} for each in read.epochs}
+        left.append(read.earlier_accounts)
         for key, rows in kept.items():
             rows += getattr(read, key).filter(pl.col("asset") == name).to_dicts()
     known = _rows(read.assets, id=name) if read else []
@@ -316,6 +359,7 @@ def gather(asset: bytes, network: Network, archive: Archive, finals: Sequence[Fi
     customers = dict(read.settled_lanes.select("lane", "customer").iter_rows())
     payers = [{"lane": each["lane"], "customer": customers[each["lane"]], "money": each["money"]} for each in _rows(read.lines, asset=name)]
     who = paid_accounts(row, sites)
+    earlier = pl.concat(left)
     return AssetFacts(
         asset=row,
         totals={"epochs": len(epochs), **{key: sum(each[key] for each in epochs) for key in ("accepted", "instants", "held", "refused")}},
@@ -328,6 +372,7 @@ def gather(asset: bytes, network: Network, archive: Archive, finals: Sequence[Fi
         payers=sorted(payers, key=lambda each: (-int(each["money"]), each["lane"]))[:MOST_PAYERS],
         sites=sites,
         accounts={each["account"]: each for each in read.accounts.to_dicts() if each["account"] in who},
+        earlier={account: _rows(earlier, account=account) for account in who},
     )
 
 

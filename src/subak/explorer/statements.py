@@ -12,7 +12,7 @@ from subak.chain.snapshot import Follower
 from subak.core.nouns import Network
 from subak.explorer.reading import AssetFacts, Row, gather, paid_accounts
 from subak.explorer.sales import COUNTED
-from subak.explorer.wallets import Currencies, Purse, currencies_of, is_shares, purses
+from subak.explorer.wallets import Currencies, Earlier, Purse, currencies_of, earlier, is_shares, purses
 from subak.explorer.words import TokenFacts, amount, count, moment, some, span, spans_in_words
 from subak.kinds.registry import installed
 from subak.verifier.checking import known_network
@@ -25,13 +25,15 @@ class Wallet(Purse):
     account: str = ""
     """Its address, 0x hex."""
     rewards: str = "0"
-    """On the books ever, in base units of the token."""
+    """On the books of the Settlement of now, ever, in base units of the token."""
     fees: str = "0"
-    """On the books ever, in base units of the payment asset."""
+    """The same in base units of the payment asset."""
     parts: int = 1
     """Its part of the asset's, or site's, earnings …"""
     of_parts: int = 1
     """… of so many."""
+    earlier: tuple[Earlier, ...] = ()
+    """What it has in Settlements that votes replaced, where that stays claimable; oldest first."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,7 @@ def statement(asset: bytes, archive: Archive, rpc: Rpc, last: int | None = None)
     different networks; NotThere, WrongContent naming a file; RpcError, RpcUnreachable.
     """
     network = known_network(archive, rpc)
-    finals = Follower(rpc, network.contracts, network.clock).finalised()
+    finals = Follower(rpc, network.contracts, network.clock).history()
     facts = gather(asset, network, archive, finals)
     if facts is None:
         known = f"up to epoch {finals[-1].last}" if finals else "(none is)"
@@ -451,7 +453,17 @@ def _wallet_in_words(each: Wallet, statement: Statement) -> str:
     told = [_purse_in_words(each.rewards, each.taken, each.balance, statement.token)]
     if int(each.fees):
         told.append(f"Of fees {_purse_in_words(each.fees, each.fees_taken, each.payment_balance, statement.payment)}")
+    told += [words for before in each.earlier if (words := _earlier_in_words(before, statement))]
     return " ".join(told)
+
+
+def _earlier_in_words(before: Earlier, statement: Statement) -> str:
+    """What can still be claimed in a Settlement that a vote replaced; empty if nothing is left there."""
+    where = f"in the Settlement before epoch {before.epoch}, {before.settlement}"
+    if before.taken is None or before.fees_taken is None:
+        return f"More may be left {where}; the chain did not answer."
+    left = [str(max(0, int(total) - int(took))) for total, took in ((before.rewards, before.taken), (before.fees, before.fees_taken))]
+    return f"{_earned(left[0], left[1], statement)} can be claimed {where}." if any(map(int, left)) else ""
 
 
 def _purse_in_words(total: str, taken: str | None, balance: str | None, token: TokenFacts) -> str:
@@ -539,7 +551,9 @@ def _payees(facts: AssetFacts, network: Network, rpc: Rpc | None) -> tuple[tuple
 
     def wallet(payee: str, parts: int, of_parts: int) -> Wallet:
         books = facts.accounts.get(payee, {"rewards": "0", "fees": "0"})
-        return Wallet(**asdict(found[payee]), account=payee, rewards=books["rewards"], fees=books["fees"], parts=parts, of_parts=of_parts)
+        before = earlier(network, rpc, payee, facts.earlier.get(payee, []))
+        money = {name: books[name] for name in ("rewards", "fees")}
+        return Wallet(**asdict(found[payee]), account=payee, **money, parts=parts, of_parts=of_parts, earlier=before)
 
     direct, every = wallets(facts.asset)
     named = [(each["payee"], each["parts"]) for each in facts.asset["payees"] if each["payee"] in facts.sites]

@@ -9,7 +9,7 @@ import sqlalchemy as sql
 
 from subak.explorer.reading import numbers
 
-FORMAT = "2"
+FORMAT = "3"
 """Of these tables; an index of another format is made anew."""
 
 metadata = sql.MetaData()
@@ -65,7 +65,7 @@ epochs = _table(
     sql.Column("paid_ever", sql.Text),
     sql.Column("fees_ever", sql.Text),
     *_whole("accepted", "held", "refused", "block"),
-    *_text("transaction_hash"),
+    *_text("settlement", "transaction_hash"),
 )
 assets = _table(
     "assets",
@@ -135,6 +135,16 @@ refusals = _table(
     sql.Index("refusals_by_epoch", "epoch", "start_unix_s"),
 )
 accounts = _table("accounts", _key("account"), *_text("rewards", "fees"))
+"""Totals in the Settlement of now, ever: what its leaves say."""
+earlier_accounts = _table(
+    "earlier_accounts",
+    _key("settlement"),
+    _key("account"),
+    sql.Column("epoch", sql.BigInteger, nullable=False, comment="from which another Settlement went on"),
+    *_text("rewards", "fees"),
+    sql.Index("earlier_accounts_by_account", "account"),
+)
+"""The same in Settlements before it: what is final there stays claimable there."""
 
 settled_lanes = _table(
     "settled_lanes", _key("lane"), *_text("customer", "total", "net", "burned"), sql.Index("settled_lanes_by_customer", "customer")
@@ -189,7 +199,7 @@ holders = _table(
     sql.Index("holders_by_account", "account"),
 )
 
-PER_EPOCH = (epochs, asset_epochs, offers, corrections, reasons, refusals, lane_epochs)
+PER_EPOCH = (epochs, asset_epochs, offers, corrections, reasons, refusals, lane_epochs, earlier_accounts)
 """What a range adds."""
 OF_THE_LAST = (assets, payees, debts)
 """What every range brings whole."""

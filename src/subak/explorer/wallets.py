@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from subak.chain.channels import Erc20
 from subak.chain.deploy import contract
@@ -38,6 +41,24 @@ class Purse:
     """Its balance in the payment asset."""
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What an account has in a Settlement that a vote replaced: it stays claimable there. In base units."""
+
+    settlement: str
+    """That Settlement, 0x hex."""
+    epoch: int
+    """The first epoch that another one made final."""
+    rewards: str
+    """On the books there, ever."""
+    fees: str
+    """The same in the payment asset."""
+    taken: str | None
+    """Rewards taken there; None if the chain did not answer."""
+    fees_taken: str | None
+    """Fees taken there; None likewise."""
+
+
 def currencies_of(network: Network, rpc: Rpc) -> Currencies:
     """How the chain's token and payment asset are written. Errors: RpcError, RpcUnreachable."""
     contracts = network.contracts
@@ -60,6 +81,17 @@ def purses(network: Network, rpc: Rpc | None, accounts: Sequence[str]) -> dict[s
         return nothing
     told = zip(accounts, taken, balances, payments, strict=True)
     return {account: Purse(str(rewards), str(fees), str(tokens), str(money)) for account, (rewards, fees), tokens, money in told}
+
+
+def earlier(network: Network, rpc: Rpc | None, account: str, rows: Sequence[Mapping[str, Any]]) -> tuple[Earlier, ...]:
+    """An account's totals in Settlements before this one (settlement, epoch, rewards, fees), with what was taken there."""
+    found = []
+    for row in rows:
+        contracts = msgspec.structs.replace(network.contracts, settlement=Address(bytes.fromhex(row["settlement"][2:])))
+        purse = purses(msgspec.structs.replace(network, contracts=contracts), rpc, [account])[account]
+        names = ("settlement", "epoch", "rewards", "fees")
+        found.append(Earlier(**{name: row[name] for name in names}, taken=purse.taken, fees_taken=purse.fees_taken))
+    return tuple(found)
 
 
 def is_shares(owner: str, network: Network, rpc: Rpc | None) -> bool | None:

@@ -15,6 +15,7 @@ import polars as pl
 from subak.archive.books import load_book, read_before, read_contents, read_policy
 from subak.archive.store import Archive, ArchiveError, NotThere, check_path
 from subak.archive.tables import parse_parquet, read_tables
+from subak.chain import succession
 from subak.chain.contracts import ChainRefused
 from subak.chain.deploy import contract
 from subak.chain.rpc import Rpc
@@ -170,20 +171,26 @@ def check(epoch: int, archive: Archive, rpc: Rpc, say: Callable[[str], None] = l
     Errors: CannotCheck if there is nothing to compare; RpcUnreachable and RpcError from the chain.
     """
     network = known_network(archive, rpc)
-    say(f"{network.name}: chain {network.chain_id}, Settlement {_hex(network.contracts.settlement)}, network {_hex(network.id)}")
     follower = Follower(rpc, network.contracts, network.clock)
-    finals = follower.finalised()
-    at = next((place for place, final in enumerate(finals) if final.first <= epoch <= final.last), None)
-    if at is None:
-        newest = f"the newest final one is {finals[-1].last}" if finals else "none is"
+    every = follower.history()
+    final = next((final for final in every if final.first <= epoch <= final.last), None)
+    if final is None:
+        newest = f"the newest final one is {every[-1].last}" if every else "none is"
         raise CannotCheck(f"epoch {epoch} is not final, {newest}: ask again when its challenge window is over")
-    final, previous = finals[at], finals[at - 1] if at else None
+    if final.settlement != network.contracts.settlement:
+        network = _as_it_was(rpc, network, final.settlement)
+        follower = Follower(rpc, network.contracts, network.clock)
+    say(f"{network.name}: chain {network.chain_id}, Settlement {_hex(network.contracts.settlement)}, network {_hex(network.id)}")
+    finals = follower.finalised()
+    at = finals.index(final)
+    previous = finals[at - 1] if at else None
     say(f"epochs {final.first} to {final.last}: final since block {final.block}, transaction {_hex(final.transaction)}")
     return _Checking(network, archive, follower, final, previous, say).run(epoch)
 
 
 def known_network(archive: Archive, rpc: Rpc) -> Network:
-    """The network that the archive names, as far as the chain says the same: chain id, contracts, clock.
+    """The network that the archive names, as far as the chain says the same: chain id, contracts, clock; with the Settlement that is served
+    now, if a vote replaced the one that the archive names.
 
     Errors: CannotCheck naming what disagrees; RpcUnreachable, RpcError.
     """
@@ -211,7 +218,16 @@ def known_network(archive: Archive, rpc: Rpc) -> Network:
     for name, on_chain, said in zip(("token", "minter", "stake", "timelock"), tied, named, strict=True):
         if on_chain != said:
             raise CannotCheck(f"{archive!r} gives {name} as {_hex(said)}, the Settlement contract as {_hex(on_chain)}")
-    return network
+    try:
+        return succession.current(rpc, network)
+    except (ChainRefused, ValueError, succession.SuccessionRefused) as error:
+        raise CannotCheck(f"{archive!r} names {_hex(network.contracts.settlement)}: {error}") from error
+
+
+def _as_it_was(rpc: Rpc, network: Network, settlement: bytes) -> Network:
+    """The network under an earlier Settlement."""
+    contracts = next(each for each in succession.lineage(rpc, network.contracts) if each.settlement == settlement)
+    return msgspec.structs.replace(network, contracts=contracts, clock=SettlementContract(rpc, contracts).clock())
 
 
 class _Broken(Exception):

@@ -18,8 +18,8 @@ import polars as pl
 from subak.archive.books import MAX_SEALS, BookRefused, paths_of, read_contents, read_policy, write_state
 from subak.archive.log import EntryLog
 from subak.archive.segments import read_segment, segment_path, write_segments
-from subak.archive.store import ArchiveError, FolderArchive
-from subak.archive.tables import read_lines, write_lines, write_tables
+from subak.archive.store import ArchiveError, FolderArchive, NotThere
+from subak.archive.tables import MANIFEST, read_lines, write_lines, write_tables
 from subak.chain.accounts import Account
 from subak.chain.settlement import Contest, Opened, Pending, SettlementView
 from subak.chain.settlement import Settlement as Chain
@@ -77,15 +77,21 @@ class Closing(Judge):
         self.me, self.entries, self.journal, self.lines = me, entries, journal, lines
         self._uncut = Uncut(entries, network.clock, journal.heads())
         self._paid_out = -1
+        self._missed: dict[Hash, Finalised] = {}
+        self._asked_after = 0
 
-    def tick(self, now_unix_s: int) -> None:
-        """Do what is due at this network time.
+    def tick(self, now_unix_s: int, served: bool = True) -> None:
+        """Do what is due at this network time. ``served``: whether the budget serves this Settlement; if not, nothing becomes final in it
+        any more, and all that is left to do is to say what was taken in, for whoever goes on, and to pay out.
 
         Errors: NotThere, ArchiveError, RpcError, RpcUnreachable, NotMined, ChainForgot and ChainRefused mean "not now": call again.
         BookRefused means that a lead opened what should not be signed; its turn passes.
         """
         self._note_finals()
         self._make_heads(now_unix_s)
+        if not served:
+            self._pay_out(now_unix_s)
+            return
         view = self.chain.view()
         opened = view.opened
         if view.pending is not None and opened is not None:
@@ -98,6 +104,7 @@ class Closing(Judge):
             self._open(view, now_unix_s)
         if view.pending is None and view.contest is None:
             self._pay_out(now_unix_s)
+        self._catch_up()
 
     def late_epochs(self) -> int:
         """How late a line may come, as the policy of the newest epoch says; a week if no policy can be had yet."""
@@ -111,6 +118,27 @@ class Closing(Judge):
     def _on_final(self, final: Finalised) -> None:
         self._paid_out = -1
         self._forget(final.last)
+        if not self.archive.has(f"verdicts/{final.verdicts_hash.hex()}/{MANIFEST}"):
+            self._missed[final.verdicts_hash] = final
+
+    def _catch_up(self) -> None:
+        """Bring home what became final while this verifier was away, newest first, a range a tick: whoever reads this archive finds all
+        of it, and the others' bytes are in one more place. What nobody has now is asked for again after the next range became final."""
+        if not self._missed or self._asked_after == len(self._finals):
+            return
+        name, final = next(reversed(self._missed.items()))
+        try:
+            for book_hash in final.book_hashes:
+                contents = read_contents(self.archive, book_hash)
+                self._bring_home(contents)
+                self.peers.fetch_tables("snapshot", contents.snapshot.hash, self.archive)
+            self._state(final.state_root)
+            self.peers.fetch_tables("verdicts", final.verdicts_hash, self.archive)
+        except NotThere as error:
+            log.info("epochs %d..%d became final without this verifier, and %s", final.first, final.last, error)
+            self._asked_after = len(self._finals)
+            return
+        del self._missed[name]
 
     def _forget(self, epoch: int) -> None:
         """Let go of the log's files whose Entries are in segments and too old for anyone to send again; the segments stay."""
@@ -139,7 +167,7 @@ class Closing(Judge):
             epoch=epoch,
             verifier=self.me.address,
             segments=kept + new,
-            lines=self._write_lines(),
+            lines=self._write_lines(epoch),
             commit=Hash(commitment(self._secret(epoch + 1))),
             reveal=self._secret(epoch),
             seals=self._heard_seals(epoch - 1),
@@ -161,10 +189,16 @@ class Closing(Judge):
         newest = reversed(self.follower.books_of(epoch))
         return tuple(islice((seal for book in newest for seal in self.journal.heard_seals(book)), MAX_SEALS))
 
-    def _write_lines(self) -> tuple[Hash, ...]:
-        """Lines of redeemed vouchers that the final state has not taken yet, as far as this verifier has them."""
+    def _write_lines(self, epoch: int) -> tuple[Hash, ...]:
+        """Lines of redeemed vouchers that the final state has not taken yet, as far as this verifier has them: of those that the epoch's
+        snapshot holds, for what was redeemed since belongs to the next one."""
+        redeemed = self.follower.redeemed()
+        snapshot = self.follower.snapshot(epoch) if redeemed else None
+        if snapshot is not None:
+            told = snapshot[1].lanes.select("lane", "seq", pl.col("total").cast(pl.Int128), "lines")
+            redeemed = {lane: (seq, total, lines) for lane, seq, total, lines in told.iter_rows()}
         lanes = self._final_state().lanes
-        lines = self.lines.table(self.follower.redeemed(), dict(zip(lanes["lane"].to_list(), to_ints(lanes["total"]), strict=True)))
+        lines = self.lines.table(redeemed, dict(zip(lanes["lane"].to_list(), to_ints(lanes["total"]), strict=True)))
         return (Hash(write_lines(self.archive, lines)),) if len(lines) else ()
 
     def asked(self, epoch: int, asset: bytes) -> Asked | None:
@@ -329,7 +363,9 @@ class Closing(Judge):
         Done when nobody is owed anything at a block that is final, so that a chain that lost the payments is asked again.
         """
         final = self._finals[-1] if self._finals else None
-        if final is None or self._paid_out == final.last or not self._is_mine(final.first + final.attempt, final.unix_s, now_unix_s):
+        if final is None or final.settlement != self.network.contracts.settlement:
+            return
+        if self._paid_out == final.last or not self._is_mine(final.first + final.attempt, final.unix_s, now_unix_s):
             return
         state = self._state(final.state_root)
         accounts = state.accounts["account"].to_list()[:MOST_CLAIMS]

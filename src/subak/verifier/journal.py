@@ -24,8 +24,11 @@ class Journal:
     Promise: whatever was handed out once is the same after a crash, and a second, different one is refused.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, votes: str = "") -> None:
+        """``votes``: a folder in it for votes and what is heard of them; a Settlement that takes over counts its attempts anew, so that
+        votes for it need one of their own."""
         self._folder = folder
+        self._votes = f"{votes}/" if votes else ""
         self._heads = 0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -44,12 +47,12 @@ class Journal:
         return decode(self._keep(f"head-{head.epoch}.json", encode(head)), Head)
 
     def vote(self, first: int, attempt: int, round_: int) -> Vote | None:
-        raw = self._read(f"vote-{first}-{attempt}-{round_}.json")
+        raw = self._read(f"{self._votes}vote-{first}-{attempt}-{round_}.json")
         return decode(raw, Vote) if raw else None
 
     def keep_vote(self, vote: Vote) -> Vote:
         """Keep a vote before it is sent. Errors: Equivocation naming both results."""
-        kept = decode(self._keep(f"vote-{vote.first}-{vote.attempt}-{vote.round}.json", encode(vote)), Vote)
+        kept = decode(self._keep(f"{self._votes}vote-{vote.first}-{vote.attempt}-{vote.round}.json", encode(vote)), Vote)
         if kept.result != vote.result:
             raise Equivocation(
                 f"epochs from {vote.first}, attempt {vote.attempt}, round {vote.round}: "
@@ -60,7 +63,7 @@ class Journal:
     def hear_votes(self, votes: Iterable[Vote]) -> None:
         """Keep what others said, contradictions too."""
         for vote in votes:
-            folder = f"heard/{vote.first}-{vote.attempt}-{vote.round}"
+            folder = f"{self._votes}heard/{vote.first}-{vote.attempt}-{vote.round}"
             of_signer = [each for each in self._names(folder) if each.startswith(vote.signer.hex())]
             name = f"{vote.signer.hex()}-{vote.result.hex()}.json"
             if name not in of_signer and len(of_signer) < MOST_HEARD:
@@ -68,7 +71,7 @@ class Journal:
 
     def heard_votes(self, first: int, attempt: int, round_: int) -> list[Vote]:
         """All that was heard of a round, this verifier's own vote included."""
-        folder = f"heard/{first}-{attempt}-{round_}"
+        folder = f"{self._votes}heard/{first}-{attempt}-{round_}"
         heard = [decode(self._read(f"{folder}/{name}"), Vote) for name in self._names(folder)]
         mine = self.vote(first, attempt, round_)
         return heard + ([mine] if mine is not None and mine not in heard else [])

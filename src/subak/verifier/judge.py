@@ -50,12 +50,12 @@ class Judge:
         self._blocks = ThreadPoolExecutor(2, thread_name_prefix="judge")
 
     def finals(self) -> Sequence[Finalised]:
-        """The ranges that were final at the last tick."""
+        """The ranges that were final at the last tick, those of earlier Settlements too."""
         return self._finals
 
     def _note_finals(self) -> None:
-        """Which segments final Books list: they never need to be listed again."""
-        finals = self.follower.finalised()
+        """Which segments final Books list: they never need to be listed again, also not by a Settlement that took over."""
+        finals = self.follower.history()
         if finals[: len(self._finals)] != self._finals:
             self._finals, self._listed_segments = [], set()  # the chain lost its last second
         for final in finals[len(self._finals) :]:

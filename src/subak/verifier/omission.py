@@ -23,6 +23,7 @@ from subak.chain.rpc import Rpc
 from subak.chain.settlement import Settlement as Chain
 from subak.chain.snapshot import Finalised, Follower
 from subak.chain.stake import Stake
+from subak.chain.succession import lineage
 from subak.core.canon.entry import Malformed, RawEntry, cut, entry_digest
 from subak.core.canon.json import encode, hash_json
 from subak.core.canon.segment import signed_rows
@@ -94,6 +95,13 @@ class Promise:
             "digests": [_hex(each) for each in self.digests],
             "entry": _hex(self.entry),
         }
+
+    def is_for(self, chain_id: int, settlement: bytes) -> bool:
+        """Whether it was signed in the name of this Settlement."""
+        try:
+            return recover(acknowledgement_digest(self.message, chain_id, settlement), self.signature) == self.verifier
+        except ValueError:
+            return False
 
     def check(self, network: Network) -> tuple[RawEntry, int]:
         """The Entry and its position in the verifier's log. Errors: OmissionRefused naming what does not hold."""
@@ -168,7 +176,10 @@ class _Search:
 
     def __init__(self, promise: Promise, network: Network, archive: Archive, rpc: Rpc) -> None:
         self._promise, self._network, self._archive, self._rpc = promise, network, archive, rpc
-        self._entry, self._position = promise.check(network)
+        # An acknowledgement names the Settlement that was served when it was given.
+        signed_for = (each for each in reversed(lineage(rpc, network.contracts)) if promise.is_for(network.chain_id, each.settlement))
+        self._signed_for = next(signed_for, network.contracts)
+        self._entry, self._position = promise.check(msgspec.structs.replace(network, contracts=self._signed_for))
         self._digest = entry_digest(self._entry.signed)
         self._follower = Follower(rpc, network.contracts, network.clock)
         schemas = schemas_of({name: kind.rules for name, kind in installed().items()})
@@ -182,7 +193,7 @@ class _Search:
         received = self._promise.message.received_unix_s
         due = next(e for e in range(clock.epochs_closed_at(max(end, received)), 2**32) if clock.close_unix_s(e) > received)
         earliest = next(e for e in range(clock.epochs_closed_at(end - 1), 2**32) if clock.close_unix_s(e) >= end)
-        finals = {epoch: final for final in self._follower.finalised() for epoch in range(final.first, final.last + 1)}
+        finals = {epoch: final for final in self._follower.history() for epoch in range(final.first, final.last + 1)}
         if due not in finals:
             return Finding(WAITING, f"epoch {due} has to list it and is not final yet", None)
         last = self._last_useful(due, end)
@@ -198,7 +209,7 @@ class _Search:
         document = {
             "format": FORMAT,
             "chain_id": self._network.chain_id,
-            "settlement": _hex(self._network.contracts.settlement),
+            "settlement": _hex(self._signed_for.settlement),
             **self._promise.as_dict(),
             "asset": _hex(self._entry.subject),
             "sequence": str(self._entry.sequence),
@@ -252,8 +263,9 @@ class _Search:
         return head.verifier == self._promise.verifier and head.epoch == epoch and head.network == self._network.id and head_holds(head)
 
     def _lead(self, final: Finalised) -> bytes:
-        for event in self._follower.events():
-            if event.name == "Opened" and (event.values["first"], event.values["attempt"]) == (final.first, final.attempt):
+        for event in self._follower.openings():
+            named = (event.log.address, event.values["first"], event.values["attempt"])
+            if named == (final.settlement, final.first, final.attempt):
                 return bytes(event.values["lead"])
         raise LookupError(f"no Opened event for epochs from {final.first}, attempt {final.attempt}")
 

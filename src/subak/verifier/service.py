@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import msgspec
 from subak.archive.books import BookRefused, schemas_of
 from subak.archive.log import EntryLog
 from subak.archive.store import ArchiveError, FolderArchive
+from subak.chain import succession
 from subak.chain.accounts import Account
 from subak.chain.channels import Channels
 from subak.chain.clock import NetworkClock
@@ -48,6 +50,8 @@ Answer = tuple[int, bytes, bytes]
 
 JSON = b"application/json"
 TICK_SECONDS = 0.2
+LOOK_SECONDS = 5.0
+"""Real seconds between two looks at which Settlement the budget serves."""
 NOT_NOW = (ArchiveError, BookRefused, RpcError, RpcUnreachable, NotMined, ChainForgot, ChainRefused)
 """What a later tick, another verifier or the next lead mends."""
 
@@ -67,10 +71,15 @@ class Service:
         known: Known,
         listed: Listed,
         clock: Callable[[], int],
+        behind: Callable[[], str] = lambda: "",
     ) -> None:
+        """``behind``: asks the chain what an operator has to know and do if a vote replaced the Settlement, "" while it is served."""
         self.network, self.intake, self.vouchers, self.closing, self.redeeming = network, intake, vouchers, closing, redeeming
         self.heartbeat, self.wrongs, self.known, self.listed, self.clock = heartbeat, wrongs, known, listed, clock
         self._stop = threading.Event()
+        self._behind, self._looked_at = behind, -LOOK_SECONDS
+        self.behind = ""
+        """What it answered last."""
         self._thread = threading.Thread(target=self._close_epochs, name="closing", daemon=True)
         self.faults = 0
 
@@ -131,6 +140,8 @@ class Service:
             "network_unix_s": self.clock(),
             "entries": self.closing.entries.durable,
             "heads": self.closing.journal.heads(),
+            "settlement": "0x" + self.network.contracts.settlement.hex(),
+            "behind": self.behind,
             "last_final": finals[-1].last if finals else None,
             "faults": self.faults,
         }
@@ -143,6 +154,7 @@ class Service:
         values["subak_heads_total"] = self.closing.journal.heads()
         values["subak_final_epochs_total"] = finals[-1].last + 1 if finals else 0
         values["subak_closing_faults_total"] = self.faults
+        values["subak_behind"] = int(bool(self.behind))
         return "".join(f"{name} {value}\n" for name, value in values.items())
 
     def learn(self, now_unix_s: int) -> None:
@@ -152,18 +164,37 @@ class Service:
         self.vouchers.board.know(self.known.places())
         self.vouchers.board.follow(self.closing.entries)
 
+    def look(self) -> bool:
+        """Whether the budget serves this Settlement, asked now; if it does not any more, the log says once what to do. Errors: RpcError,
+        RpcUnreachable, ChainRefused."""
+        behind = self._behind()
+        if behind and behind != self.behind:
+            log.warning("%s", behind)
+        self.behind = behind
+        return not behind
+
+    def _served(self) -> bool:
+        """``look``, at most once in a while."""
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self.look()
+            self._looked_at = time.monotonic()
+        return not self.behind
+
+    def tick(self, now_unix_s: int, served: bool = True) -> None:
+        """All that is due at this network time, once. ``served`` as for ``Closing.tick``, with its errors."""
+        self.learn(now_unix_s)
+        self.redeeming.tick(now_unix_s, self.known.lanes())
+        self.heartbeat.tick(now_unix_s)
+        self.closing.tick(now_unix_s, served)
+        self.wrongs.tick()
+        self.listed.update(self.closing.finals())
+
     def _close_epochs(self) -> None:
         """Tick until stopped. What is not there yet comes with a later tick; anything else is said and tried again."""
         waiting_for = ""
         while not self._stop.wait(TICK_SECONDS):
             try:
-                now = self.clock()
-                self.learn(now)
-                self.redeeming.tick(now, self.known.lanes())
-                self.heartbeat.tick(now)
-                self.closing.tick(now)
-                self.wrongs.tick()
-                self.listed.update(self.closing.finals())
+                self.tick(self.clock(), self._served())
             except NOT_NOW as error:
                 if str(error) != waiting_for:
                     waiting_for = str(error)
@@ -206,7 +237,7 @@ def make_service(network: Network, folder: Path, me: Account, closing_class: typ
         me=me,
         archive=FolderArchive(folder / "archive"),
         entries=entries,
-        journal=Journal(folder / "journal"),
+        journal=Journal(folder / "journal", succession.folder_of(rpc, network.contracts)),
         peers=Peers(network),
         chain=Chain(rpc, network.contracts, sender),
         follower=follower,
@@ -226,7 +257,11 @@ def make_service(network: Network, folder: Path, me: Account, closing_class: typ
     redeeming = Redeeming(clerk, channels, network.clock)
     heartbeat = Heartbeat(Stake(rpc, network.contracts, sender), me.address, network.clock)
     wrongs = Faults(network, rpc, sender, closing.journal)
-    service = Service(network, intake, vouchers, closing, redeeming, heartbeat, wrongs, known, Listed(closing.archive), clock.now)
+    closing.archive.put("network.json", encode(network), replace=True)
+    service = Service(
+        *(network, intake, vouchers, closing, redeeming, heartbeat, wrongs, known, Listed(closing.archive), clock.now),
+        lambda: succession.behind(rpc, network.contracts),
+    )
     service.learn(clock.now())
     return service
 

@@ -18,6 +18,7 @@ from subak.archive.books import BookRefused, write_state
 from subak.archive.files import sync_folder
 from subak.archive.store import Archive, ArchiveError, FolderArchive, NotThere, content_hash
 from subak.archive.tables import parse_parquet, read_tables, write_tables
+from subak.chain import succession
 from subak.chain.accounts import Account
 from subak.chain.challenges import Challenges, Leaf, Proposal
 from subak.chain.contracts import ChainRefused, Sender
@@ -49,8 +50,8 @@ class Told:
     """Something that happened."""
 
     event: str
-    """Its name: settled, same, differs, missing, disproved, challenged, data_challenged, escalated, rejected, short, limit, final, and
-    what ``Faults`` does: equivocation, punished, bonds, adjusted, pruned."""
+    """Its name: settled, same, differs, missing, disproved, challenged, data_challenged, escalated, rejected, short, limit, final,
+    succeeded, and what ``Faults`` does: equivocation, punished, bonds, adjusted, pruned."""
     words: str
     """For people."""
     facts: Mapping[str, Any]
@@ -134,12 +135,13 @@ class Watcher(Judge):
         self._rpc, self._sender, self._most_bond, self._say = rpc, sender, most_bond, say
         self._challenges = Challenges(rpc, network.contracts, sender)
         self._token = self._challenges.token()
-        self._results = folder / "results"
+        of = succession.folder_of(rpc, network.contracts)
+        self._results = folder / "results" / of
         self._results.mkdir(parents=True, exist_ok=True)
         self._said: set[object] = set()
         self._tried: set[object] = set()
         peers = self._sources if network.nodes.verifiers else None
-        self._faults = Faults(network, rpc, sender, Journal(folder / "journal"), peers, self._own, self._tell_deed)
+        self._faults = Faults(network, rpc, sender, Journal(folder / "journal", of), peers, self._own, self._tell_deed)
 
     def require_wallet(self) -> None:
         """Errors: WalletTooSmall, with what is missing for one challenge and a question for data, or for gas. Bonds of disputes that run
@@ -165,6 +167,10 @@ class Watcher(Judge):
         self._note_finals()
         view = self.chain.view()
         self._faults.tick(view)
+        behind = succession.behind(self._rpc, self.network.contracts, "start `subak watch` again, which goes on with the new one")
+        if behind:
+            self._tell("succeeded", behind, behind, {})
+            return True
         opened = view.opened
         if opened is None or (view.pending is None and view.contest is None and not view.open_now):
             return True

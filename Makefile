@@ -20,7 +20,7 @@ test: .venv/.ready node_modules/.ready ## run all tests (house rules, contracts,
 	$(RUN)/pytest $(ARGS)
 
 nightly: .venv/.ready node_modules/.ready ## a thousand seeds of the simulator; SEEDS=1..1000 for others
-	$(RUN)/subak simulate --scenario mixed --seeds $(or $(SEEDS),1..1000)
+	$(RUN)/subak simulate --scenario mixed --seeds $(or $(SEEDS),1..1000) --workers 0
 
 check: .venv/.ready ## house rules: style, types, arrows between rooms
 	$(RUN)/ruff check .

@@ -1,4 +1,4 @@
-"""How members decide: proposals, votes and what they do, through the Governor and its Timelock."""
+"""How members decide: proposals, votes and what they do, through the Governor and its Timelock. Or what a multisig would have to send."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from subak.chain.contracts import Contract, Sender
-from subak.chain.deploy import FIELDS, contract, word_of
+from subak.chain.contracts import ChainRefused, Contract, Sender
+from subak.chain.deploy import FIELDS, SEAMS, contract, word_of
 from subak.chain.rpc import Receipt, Rpc
 from subak.chain.snapshot import text_of
+from subak.chain.succession import standing
 from subak.core.canon.keccak import keccak256
 from subak.core.nouns.document import Address, Hash
 from subak.core.nouns.network import Contracts
@@ -80,7 +81,10 @@ class Proposal:
 
 
 class Governance:
-    """The Governor, with an account that pays for transactions. Transactions raise what ``Sender.send`` does, questions ChainRefused."""
+    """The Governor, with an account that pays for transactions. Transactions raise what ``Sender.send`` does, questions ChainRefused.
+
+    Where a multisig decides there is no Governor; the actions are the same, and the multisig sends them itself.
+    """
 
     def __init__(self, rpc: Rpc, contracts: Contracts, sender: Sender | None = None) -> None:
         """Without ``sender`` only questions can be asked."""
@@ -92,6 +96,11 @@ class Governance:
     def contract(self) -> Contract:
         """The Governor itself."""
         return self._governor
+
+    @property
+    def votes(self) -> bool:
+        """Whether members vote; if not, a multisig decides: ``Contracts.timelock``."""
+        return any(self._contracts.governor)
 
     def proposals(self) -> list[Proposal]:
         """Every proposal that was ever made, in order."""
@@ -105,6 +114,18 @@ class Governance:
             raise LookupError(f"there is no proposal {number}: {len(every)} were made")
         return every[number - 1]
 
+    def lists_verifiers(self) -> bool:
+        """Whether the authority names who verifies; if not, stakes decide. Errors: RpcError, RpcUnreachable."""
+        try:
+            contract(self._rpc, self._contracts, "AllowList").call("list")
+        except ChainRefused:
+            return False
+        return True
+
+    def issuers_of(self, topic: str) -> list[Address]:
+        """Whose attestations on a topic count now. Errors: PlanRefused for what is no topic."""
+        return [Address(each) for each in contract(self._rpc, self._contracts, "Attestations").call("issuersOf", word_of(topic))]
+
     def votes_of(self, account: bytes) -> int:
         """Token units that an account votes with now: those delegated to it."""
         votes: int = self._token.call("getVotes", account)
@@ -113,6 +134,10 @@ class Governance:
     def propose(self, actions: Sequence[Action], description: str) -> Receipt:
         """Put it to the vote. The description must differ from every other of the same actions."""
         return self._send("propose", *_lists(actions), description)
+
+    def proposing(self, actions: Sequence[Action], description: str) -> Action:
+        """The call by which anyone puts it to the vote, for an account that signs elsewhere."""
+        return self._action("SubakGovernor", "propose", *_lists(actions), description)
 
     def vote(self, proposal: Proposal, support: Support) -> Receipt:
         """Cast the sender's votes."""
@@ -160,14 +185,21 @@ class Governance:
         """Whether somebody's attestations count."""
         return self._action("Attestations", "setIssuer", word_of(topic), issuer, accepted)
 
+    def set_verifiers(self, weights: Mapping[bytes, int]) -> Action:
+        """Who verifies from the next epoch on, and how much each weighs; only where an ``AllowList`` names them."""
+        ordered = sorted(weights.items())
+        return self._action("AllowList", "set", [signer for signer, _ in ordered], [weight for _, weight in ordered])
+
     def succeed(self, settlement: bytes, challenges: bytes) -> list[Action]:
-        """A new Settlement with its Challenges: all pointers are announced together."""
-        pointers = (("Minter", settlement), ("Channels", settlement), ("Stake", challenges))
-        return [self._action(name, "announce", next_) for name, next_ in pointers]
+        """A new Settlement with its Challenges: all pointers that the network has are announced together. Errors: ChainRefused."""
+        wanted = {"Minter": settlement, "Channels": settlement, "Stake": challenges}
+        there = {each.name for each in standing(self._rpc, self._contracts).pointers}
+        return [self._action(name, "announce", next_) for name, next_ in wanted.items() if name in there]
 
     def words(self, action: Action) -> str:
         """What an action does, as far as it calls one of the network's contracts."""
-        for name, field in FIELDS.items():
+        named = FIELDS | SEAMS if self.votes else SEAMS | FIELDS
+        for name, field in named.items():
             if getattr(self._contracts, field) != action.target or name == "TestDollar":
                 continue
             abi = contract(self._rpc, self._contracts, name).abi

@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from subak.archive.store import HttpArchive, get_checked
+import msgspec
+
+from subak.archive.store import FolderArchive, HttpArchive, get_checked
+from subak.chain import succession
 from subak.chain.accounts import Account
-from subak.chain.contracts import Sender
+from subak.chain.contracts import ChainRefused, Sender
+from subak.chain.deploy import contract
 from subak.chain.governance import Action, Governance, Proposal, ProposalState, Support
 from subak.chain.network_file import load_network
 from subak.chain.rpc import Receipt, Rpc
 from subak.cli.units import Currencies, Currency, NotReadable, address, currencies, hexed, short, table, tell, when
-from subak.core.canon.json import encode
+from subak.core.canon.json import encode, hash_json
 from subak.core.nouns import Network, Policy, decode
-from subak.verifier.replaying import Change, Replay, as_document
+from subak.core.nouns.document import Address
+from subak.verifier.replaying import Change, Document, Replay, as_document, differences, keep, read_kept
 from subak.verifier.replaying import replay as settle_again
 
 
@@ -25,14 +31,66 @@ class CannotVote(ValueError):
 
 
 @dataclass(frozen=True)
+class Proposing:
+    """What every command that proposes is told."""
+
+    network: Path
+    """network.toml"""
+    key: Path | None
+    """File of the proposer's key; none is needed where nothing is sent."""
+    why: str
+    """What voters read."""
+    calldata: bool
+    """Print what an account that signs elsewhere has to send, and send nothing."""
+    json: bool
+    """For programs."""
+
+
+@dataclass(frozen=True)
+class Replaying:
+    """What is replayed, and from what."""
+
+    network: Path
+    """network.toml"""
+    number: int | None
+    """The proposal's; None for a change that nobody proposed yet."""
+    archive: str
+    """Where the epochs are read: behind HTTP, or in a folder, where the replay is then kept."""
+    epochs: int
+    """How many go back."""
+    policy: Path | None
+    """The policy's document."""
+    pools: str
+    """Shares of the budget, without a number."""
+    out: Path | None
+    """Where the replay is written too."""
+    check: bool
+    """Compare the replay that the archive keeps."""
+
+    @cached_property
+    def store(self) -> FolderArchive | HttpArchive:
+        """The archive. Errors: CannotVote if it is neither an address nor a folder."""
+        if self.archive.startswith(("http://", "https://")):
+            return HttpArchive(self.archive)
+        if not Path(self.archive).is_dir():
+            raise CannotVote(f"{self.archive} is neither an address, http://…/archive, nor a folder")
+        return FolderArchive(self.archive)
+
+
+@dataclass(frozen=True)
 class _Door:
     """Everything that one command needs."""
 
     network: Network
+    """The network."""
     rpc: Rpc
+    """Its chain."""
     governance: Governance
+    """How it decides."""
     money: Currencies
+    """What amounts are in."""
     account: Account | None = None
+    """Who pays for transactions; None if none are sent."""
 
     def proposal(self, number: int) -> Proposal:
         try:
@@ -69,79 +127,115 @@ def run_show(network_file: Path, number: int, json: bool) -> int:
     return 0
 
 
-def run_replay(
-    network_file: Path, number: int, archive_url: str, epochs: int, policy_file: Path | None, out: Path | None, json: bool
-) -> int:
-    """The last epochs under a proposal."""
-    door = _open(network_file)
-    found = door.proposal(number)
-    archive = HttpArchive(archive_url)
-    proposed, weights = door.governance.policy_of(found), door.governance.weights_of(found)
-    if proposed is None and weights is None:
-        raise CannotVote(f"proposal {number} changes neither policy nor pool weights: there is nothing to settle again")
-    policy = None
-    if proposed is not None:
-        wanted = proposed[1]
-        raw = policy_file.read_bytes() if policy_file else get_checked(archive, f"policy/{wanted.hex()}.json", wanted)
-        if hashlib.sha256(raw).digest() != wanted:
-            raise CannotVote(f"{policy_file} hashes to {hashlib.sha256(raw).hexdigest()}, the proposal names {wanted.hex()}")
-        policy = decode(raw, Policy)
-    again = settle_again(archive, door.rpc, door.network, epochs, policy, weights[1] if weights else None)
-    document = as_document(again, policy, weights[1] if weights else None)
+def run_replay(asked: Replaying, json: bool) -> int:
+    """The last epochs under a proposal, or under what nobody proposed yet; 1 if a kept replay is not what comes out again."""
+    door = _open(asked.network, governed=False)
+    found, policy, weights = _change(door, asked)
+    kept = _kept(door, asked, found, policy, weights) if asked.check else None
+    last, epochs = (kept.last, kept.last - kept.first + 1) if kept else (None, asked.epochs)
+    again = settle_again(asked.store, door.rpc, door.network, epochs, policy, weights, last)
+    document = as_document(again, door.network, found, policy, weights)
     raw = encode(document)
-    told = {"proposal": number, "hash": "0x" + hashlib.sha256(raw).hexdigest(), **document}
-    if out is not None:
-        out.write_bytes(raw)
-    tell(json, told, _replay_words(again, door.money) + (f"\nwritten to {out}" if out else ""))
+    told = {"number": asked.number, "hash": hexed(hashlib.sha256(raw).digest()), **msgspec.json.decode(raw)}
+    words = [_replay_words(again, door.money)]
+    if asked.out is not None:
+        asked.out.write_bytes(raw)
+        words.append(f"written to {asked.out}")
+    if kept is not None:
+        differing = differences(kept, document)
+        told |= {"same": not differing, "differences": differing}
+        what = f"the replay that {asked.store!r} keeps"
+        words = [f"{what} is not what comes of it", *(f"  {each}" for each in differing)] if differing else [*words, f"{what} is the same"]
+        tell(json, told, "\n".join(words))
+        return 1 if differing else 0
+    if found is not None and isinstance(asked.store, FolderArchive):
+        told["kept"] = keep(asked.store, door.network, found.number, document)
+        words.append(f"kept as {told['kept']} in {asked.store!r}")
+    tell(json, told, "\n".join(words))
     return 0
 
 
-def run_policy(network_file: Path, key: Path, document: Path, from_epoch: int, why: str, json: bool) -> int:
+def run_policy(asked: Proposing, document: Path, from_epoch: int) -> int:
     """A policy."""
-    door = _open(network_file, key)
+    door = _open_for(asked)
     raw = document.read_bytes()
     if encode(decode(raw, Policy)) != raw:
         raise NotReadable(f"{document} is not in canonical form: write it with `subak policy build`")
-    return _propose(door, [door.governance.set_policy(from_epoch, hashlib.sha256(raw).digest())], why, json)
+    return _propose(door, asked, [door.governance.set_policy(from_epoch, hashlib.sha256(raw).digest())])
 
 
-def run_weights(network_file: Path, key: Path, pools: str, from_epoch: int, why: str, json: bool) -> int:
+def run_weights(asked: Proposing, pools: str, from_epoch: int) -> int:
     """Pool weights."""
-    door = _open(network_file, key)
-    weights: dict[str, int] = {}
-    for each in pools.split(","):
-        pool, _, bps = each.partition("=")
-        if not pool or not bps.isdecimal() or len(bps) > 5:
-            raise NotReadable(f"{each!r} is no pool's share: write it as energy=9000,verifiers=1000")
-        weights[pool] = int(bps)
-    return _propose(door, [door.governance.set_weights(from_epoch, weights)], why, json)
+    door = _open_for(asked)
+    return _propose(door, asked, [door.governance.set_weights(from_epoch, _weights(pools))])
 
 
-def run_grant(network_file: Path, key: Path, to: str, amount: str, why: str, json: bool) -> int:
+def run_issuer(asked: Proposing, topic: str, issuer: str, remove: bool) -> int:
+    """Whose word on a topic counts."""
+    door = _open_for(asked)
+    whom = address(issuer, "the issuer")
+    known = whom in door.governance.issuers_of(topic)
+    if known is not remove:
+        raise CannotVote(f"{hexed(whom)} {'is' if known else 'is not'} an issuer of {topic!r} as it is: nothing would change")
+    return _propose(door, asked, [door.governance.set_issuer(topic, whom, not remove)])
+
+
+def run_grant(asked: Proposing, to: str, amount: str, of_token: bool) -> int:
     """A payment from the treasury."""
-    door = _open(network_file, key)
-    sum_ = door.money.payment.parse(amount, "the amount")
-    action = door.governance.grant(door.network.contracts.payment, address(to, "the receiver"), sum_, why)
-    return _propose(door, [action], why, json)
+    door = _open_for(asked)
+    contracts = door.network.contracts
+    if not any(contracts.treasury):
+        raise CannotVote(f"{door.network.name} has no treasury: {hexed(contracts.timelock)} pays out of its own")
+    asset, money = (contracts.token, door.money.token) if of_token else (contracts.payment, door.money.payment)
+    return _propose(door, asked, [door.governance.grant(asset, address(to, "the receiver"), money.parse(amount, "the amount"), asked.why)])
 
 
-def run_expel(network_file: Path, key: Path, owner: str, why: str, json: bool) -> int:
+def run_verifiers(asked: Proposing, listed: str) -> int:
+    """Who verifies, where nobody stakes."""
+    door = _open_for(asked)
+    if not door.governance.lists_verifiers():
+        raise CannotVote("here stakes decide who verifies: `subak proposal expel` and `subak proposal punish` take somebody off")
+    weights: dict[bytes, int] = {}
+    for each in listed.split(","):
+        signer, _, weight = each.partition("=")
+        if not (weight.isascii() and weight.isdecimal()) or not 0 < int(weight) < 1 << 96:
+            raise NotReadable(f"{each!r} is no verifier's weight: write all of them as 0x…=1,0x…=1, each above 0")
+        weights[address(signer, "the signer")] = int(weight)
+    return _propose(door, asked, [door.governance.set_verifiers(weights)])
+
+
+def run_expel(asked: Proposing, owner: str) -> int:
     """An end of somebody's verifying."""
-    door = _open(network_file, key)
-    return _propose(door, [door.governance.expel(address(owner, "the owner"))], why, json)
+    door = _open_where_stakes_decide(asked)
+    return _propose(door, asked, [door.governance.expel(address(owner, "the owner"))])
 
 
-def run_punish(network_file: Path, key: Path, owner: str, bps: int, evidence: Path, why: str, json: bool) -> int:
+def run_punish(asked: Proposing, owner: str, bps: int, evidence: Path) -> int:
     """A part of a stake."""
-    door = _open(network_file, key)
+    door = _open_where_stakes_decide(asked)
     reason = hashlib.sha256(evidence.read_bytes()).digest()
-    return _propose(door, [door.governance.punish(address(owner, "the owner"), bps, reason)], why, json)
+    return _propose(door, asked, [door.governance.punish(address(owner, "the owner"), bps, reason)])
 
 
-def run_strike(network_file: Path, key: Path, first: int, attempt: int, slash_bps: int, why: str, json: bool) -> int:
+def run_strike(asked: Proposing, first: int, attempt: int, slash_bps: int) -> int:
     """An escalated result."""
-    door = _open(network_file, key)
-    return _propose(door, [door.governance.strike(first, attempt, slash_bps)], why, json)
+    door = _open_for(asked)
+    return _propose(door, asked, [door.governance.strike(first, attempt, slash_bps)])
+
+
+def run_succeed(asked: Proposing, settlement: str) -> int:
+    """A new Settlement."""
+    door = _open_for(asked)
+    rpc, contracts = door.rpc, door.network.contracts
+    next_ = msgspec.structs.replace(contracts, settlement=Address(address(settlement, "the new Settlement")))
+    if not rpc.code(next_.settlement):
+        raise CannotVote(f"there is no contract at {hexed(next_.settlement)} on chain {door.network.chain_id}: deploy it first")
+    try:
+        next_ = msgspec.structs.replace(next_, challenges=Address(contract(rpc, next_, "Settlement").call("CHALLENGES")))
+        succession.require_tied(rpc, msgspec.structs.replace(contracts, settlement=succession.served(rpc, contracts)), next_)
+    except (ChainRefused, ValueError) as error:
+        raise CannotVote(f"{hexed(next_.settlement)} is no Settlement of Subak: {error}") from error
+    return _propose(door, asked, door.governance.succeed(next_.settlement, next_.challenges))
 
 
 def run_carry(network_file: Path, key: Path, number: int, step: str, json: bool) -> int:
@@ -179,19 +273,105 @@ def run_delegate(network_file: Path, key: Path, to: str, json: bool) -> int:
     return 0
 
 
-def _open(network_file: Path, key: Path | None = None) -> _Door:
+def _open(network_file: Path, key: Path | None = None, governed: bool = True) -> _Door:
     network = load_network(network_file)
-    if not any(network.contracts.governor):
-        raise CannotVote(f"{network.name} has no governor: {hexed(network.contracts.timelock)} decides")
     rpc = Rpc(network.nodes.rpc)
+    # A policy that is set in a Settlement which somebody followed would change nothing.
+    network = succession.current(rpc, network)
     account = Account.load(key) if key else None
     governance = Governance(rpc, network.contracts, Sender(rpc, account) if account else None)
+    if governed and not governance.votes:
+        raise CannotVote(f"a multisig decides here, nobody votes: {hexed(network.contracts.timelock)}")
     return _Door(network, rpc, governance, currencies(rpc, network), account)
 
 
-def _propose(door: _Door, actions: Sequence[Action], why: str, json: bool) -> int:
-    receipt = door.governance.propose(actions, why)
-    return _told(door, len(door.governance.proposals()), receipt, json)
+def _open_for(asked: Proposing) -> _Door:
+    return _open(asked.network, asked.key, governed=False)
+
+
+def _open_where_stakes_decide(asked: Proposing) -> _Door:
+    door = _open_for(asked)
+    if door.governance.lists_verifiers():
+        raise CannotVote(
+            f"here {hexed(door.network.contracts.timelock)} lists who verifies: `subak proposal verifiers` sets the whole list"
+        )
+    return door
+
+
+def _weights(pools: str) -> dict[str, int]:
+    weights: dict[str, int] = {}
+    for each in pools.split(","):
+        pool, _, bps = each.partition("=")
+        if not pool or not (bps.isascii() and bps.isdecimal()) or len(bps) > 5:
+            raise NotReadable(f"{each!r} is no pool's share: write it as energy=9000,verifiers=1000")
+        weights[pool] = int(bps)
+    return weights
+
+
+def _change(door: _Door, asked: Replaying) -> tuple[Proposal | None, Policy | None, dict[str, int] | None]:
+    """What is replayed: a proposal of the chain, with its policy's document; or what nobody proposed yet."""
+    if asked.number is None:
+        if asked.check or (asked.policy is None and not asked.pools):
+            raise CannotVote("name a proposal; or, for one that nobody made yet, --policy, --pools or both")
+        policy = decode(asked.policy.read_bytes(), Policy) if asked.policy else None
+        return None, policy, _weights(asked.pools) if asked.pools else None
+    if asked.pools:
+        raise CannotVote(f"--pools goes without a number: proposal {asked.number} says itself what it changes")
+    found = door.proposal(asked.number)
+    proposed, weights = door.governance.policy_of(found), door.governance.weights_of(found)
+    if proposed is None and weights is None:
+        raise CannotVote(f"proposal {asked.number} changes neither policy nor pool weights: there is nothing to settle again")
+    policy = None
+    if proposed is not None:
+        wanted = proposed[1]
+        raw = asked.policy.read_bytes() if asked.policy else get_checked(asked.store, f"policy/{wanted.hex()}.json", wanted)
+        if hashlib.sha256(raw).digest() != wanted:
+            raise CannotVote(f"{asked.policy} hashes to {hashlib.sha256(raw).hexdigest()}, the proposal names {wanted.hex()}")
+        policy = decode(raw, Policy)
+    return found, policy, weights[1] if weights else None
+
+
+def _kept(door: _Door, asked: Replaying, found: Proposal | None, policy: Policy | None, weights: dict[str, int] | None) -> Document:
+    assert found is not None
+    kept = read_kept(asked.store, door.network, found, hash_json(policy) if policy else None, weights, door.rpc)
+    if kept is None:
+        raise CannotVote(
+            f"{asked.store!r} keeps no replay of proposal {found.number}: whoever has its folder runs this with --archive FOLDER"
+        )
+    return kept
+
+
+def _propose(door: _Door, asked: Proposing, actions: Sequence[Action]) -> int:
+    governance = door.governance
+    if asked.calldata or not governance.votes:
+        sent = [governance.proposing(actions, asked.why)] if governance.votes else actions
+        return _tell_batch(door, asked, actions, sent)
+    if door.account is None:
+        raise CannotVote("name the account that proposes and pays the gas with --key, or --calldata for one that signs elsewhere")
+    receipt = governance.propose(actions, asked.why)
+    return _told(door, len(governance.proposals()), receipt, asked.json)
+
+
+def _tell_batch(door: _Door, asked: Proposing, actions: Sequence[Action], sent: Sequence[Action]) -> int:
+    """What an account that signs elsewhere has to send; for programs in the form that Safe's transaction builder loads."""
+    does = [door.governance.words(action) for action in actions]
+    by = "an account with enough votes" if door.governance.votes else hexed(door.network.contracts.timelock)
+    told = {
+        "version": "1.0",
+        "chainId": str(door.network.chain_id),
+        "createdAt": door.rpc.block().timestamp * 1000,
+        "meta": {
+            "name": asked.why[:120],
+            "description": "\n".join(does),
+            "createdFromSafeAddress": "" if door.governance.votes else by,
+        },
+        "transactions": [{"to": hexed(each.target), "value": "0", "data": hexed(each.data)} for each in sent],
+    }
+    lines = [*does, f"nothing was sent; {by} sends, on chain {door.network.chain_id}:"]
+    for each in sent:
+        lines += [f"  to {hexed(each.target)}, value 0, data", f"  {hexed(each.data)}"]
+    tell(asked.json, told, "\n".join(lines))
+    return 0
 
 
 def _told(door: _Door, number: int, receipt: Receipt, json: bool) -> int:
@@ -229,6 +409,16 @@ def _title(found: Proposal) -> str:
 def _replay_words(again: Replay, money: Currencies) -> str:
     lines = [f"epochs {again.first} to {again.last} settled again: minted {money.token.words(again.minted)}, under it"]
     lines[0] += f" {money.token.words(again.minted_under)}"
+    pools = [
+        (
+            each.pool,
+            money.token.plain(each.minted),
+            money.token.plain(each.minted_under),
+            _signed(each.minted_under - each.minted, money.token),
+        )
+        for each in again.pools
+    ]
+    lines.append(table(("pool", "minted", "under it", "difference"), pools, frozenset({1, 2, 3})))
     for what, changes in (("account", again.accounts), ("asset", again.assets)):
         changed = [each for each in changes if each.changed]
         gain = sorted(changed, key=lambda each: (each.rewards - each.rewards_under, each.fees - each.fees_under, each.name))
@@ -241,3 +431,7 @@ def _replay_words(again: Replay, money: Currencies) -> str:
 def _row(each: Change, token: Currency, payment: Currency) -> tuple[str, ...]:
     name = hexed(each.name) if len(each.name) == 20 else short(each.name)
     return name, token.plain(each.rewards), token.plain(each.rewards_under), payment.plain(each.fees), payment.plain(each.fees_under)
+
+
+def _signed(amount: int, currency: Currency) -> str:
+    return f"{'-' if amount < 0 else '+' if amount else ''}{currency.plain(abs(amount))}"

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from hashlib import sha256
+
+import msgspec
 
 from subak.archive.books import read_policy
 from subak.archive.store import ArchiveError, HttpArchive
 from subak.chain.governance import Governance, Proposal
 from subak.chain.rpc import Rpc
+from subak.core.canon.json import encode
 from subak.core.nouns import Network
 from subak.explorer.reading import Row
-from subak.verifier.replaying import as_document, replay
+from subak.verifier.replaying import Document, KeptRefused, as_document, kept_path, read_kept, replay
 
 EPOCHS = 7
 """Epochs that a page's replay goes back."""
-MOST_KEPT = 64
+MOST_REMEMBERED = 64
 """Replays that are remembered."""
+MOST_SHOWN = 100
+"""Accounts that a page lists on each side, those who gain and those who lose; the document has all."""
 
 
 class Deciding:
-    """Reads proposals when a page asks. Replays are made one after another in a thread and remembered until another epoch is final."""
+    """Reads proposals when a page asks. A replay that the archive keeps is shown as it is; others are made one after another in a thread.
+    Both are remembered until another epoch is final."""
 
     def __init__(self, rpc: Rpc, archive_url: str) -> None:
         self._rpc, self._archive_url = rpc, archive_url
@@ -39,8 +45,9 @@ class Deciding:
         return [self._told(governance, each) for each in reversed(governance.proposals())]
 
     def proposal(self, network: Network, number: int, last_epoch: int | None) -> Row | None:
-        """One of them with its ``replay``: ``state`` "none" if it changes no rules, "running", "failed" with ``why``, or "done" with who
-        gains and who loses; None if there is no such proposal."""
+        """One of them with its ``replay``: ``state`` "none" if it changes no rules, "running", "failed" with ``why``, or "done" with
+        what pools, and who, would have gained or lost, and ``kept``, its name if it was read from the archive and not computed; None if
+        there is no such proposal."""
         governance = Governance(self._rpc, network.contracts)
         try:
             found = governance.proposal(number)
@@ -53,24 +60,37 @@ class Deciding:
             return {"state": "none"}
         name = (found.number, last_epoch)
         if name not in self._replays:
-            while len(self._replays) >= MOST_KEPT:
+            while len(self._replays) >= MOST_REMEMBERED:
                 self._replays.pop(next(iter(self._replays)))
             self._replays[name] = self._pool.submit(self._settle_again, governance, found, network)
         future = self._replays[name]
         return future.result() if future.done() else {"state": "running"}
 
     def _settle_again(self, governance: Governance, found: Proposal, network: Network) -> Row:
+        archive = HttpArchive(self._archive_url, seconds=30.0)
         try:
-            archive = HttpArchive(self._archive_url, seconds=30.0)
             proposed, weights = governance.policy_of(found), governance.weights_of(found)
-            policy = read_policy(archive, proposed[1]) if proposed else None
-            again = replay(archive, self._rpc, network, EPOCHS, policy, weights[1] if weights else None)
-        except (ArchiveError, ValueError, RuntimeError, LookupError, OSError) as error:
+            hash_, weights_bps = proposed[1] if proposed else None, weights[1] if weights else None
+            document = self._kept(archive, network, found, hash_, weights_bps)
+            kept = kept_path(network, found.number) if document else ""
+            if document is None:
+                policy = read_policy(archive, hash_) if hash_ else None
+                again = replay(archive, self._rpc, network, EPOCHS, policy, weights_bps)
+                document = as_document(again, network, found, policy, weights_bps)
+        except (ArchiveError, msgspec.MsgspecError, ValueError, RuntimeError, LookupError, OSError) as error:
             return {"state": "failed", "why": str(error)}
-        document: dict[str, Any] = as_document(again, policy, weights[1] if weights else None)
-        changed = [row for row in document["accounts"] if any(_growth(row))]
-        changed.sort(key=_growth, reverse=True)
-        return {"state": "done", **document, "changed": changed, "unchanged": len(document["accounts"]) - len(changed)}
+        finally:
+            archive.close()
+        return {"state": "done", "kept": kept, **_shown(document)}
+
+    def _kept(
+        self, archive: HttpArchive, network: Network, found: Proposal, policy: bytes | None, weights_bps: dict[str, int] | None
+    ) -> Document | None:
+        """What the archive keeps; a replay of something else is as good as none."""
+        try:
+            return read_kept(archive, network, found, policy, weights_bps, self._rpc)
+        except KeptRefused:
+            return None
 
     def _told(self, governance: Governance, found: Proposal) -> Row:
         return {
@@ -88,6 +108,20 @@ class Deciding:
             "abstain": str(found.votes_abstain),
             "quorum": str(found.quorum),
         }
+
+
+def _shown(document: Document) -> Row:
+    """A replay as a page has it: who would have got more first, who less last; of many only the largest of each."""
+    raw = encode(document)
+    told: Row = msgspec.json.decode(raw)
+    changed = [row for row in told["accounts"] if any(_growth(row))]
+    unchanged = len(told.pop("accounts")) - len(changed)
+    told.pop("assets")
+    changed.sort(key=lambda row: (*(-grown for grown in _growth(row)), row["name"]))
+    shown = changed if len(changed) <= 2 * MOST_SHOWN else [*changed[:MOST_SHOWN], *changed[-MOST_SHOWN:]]
+    pools = [{**row, "difference": str(int(row["minted_under"]) - int(row["minted"]))} for row in told["pools"]]
+    hash_ = "0x" + sha256(raw).hexdigest()
+    return {**told, "pools": pools, "changed": shown, "not_shown": len(changed) - len(shown), "unchanged": unchanged, "hash": hash_}
 
 
 def _growth(row: Row) -> tuple[int, int]:

@@ -42,6 +42,12 @@ def versions() -> tuple[Kind, ...]:
     return tuple(kinds)
 
 
+def _packages(name: str) -> list[str]:
+    """What brings the kind here, with versions, as pip names it."""
+    dists = (point.dist for point in entry_points(group=GROUP) if point.name.partition("-")[0] == name)
+    return sorted({f"{dist.name} {dist.version}" for dist in dists if dist is not None})
+
+
 def rules_hash(rules: Rules) -> bytes:
     """Hash of the rules' source files: canonical JSON {path: SHA-256}, hashed. It says which law a verifier judges by."""
     module = inspect.getmodule(type(rules))
@@ -60,15 +66,16 @@ def rules_for(policy: Policy) -> dict[str, Rules]:
     found: dict[str, Rules] = {}
     for name, wanted in policy.kinds.items():
         here = [kind.rules for kind in versions() if kind.rules.name == name]
-        if not here:
-            names = sorted({kind.rules.name for kind in versions()})
-            raise KindMismatch(f"the policy names the kind {name}; installed are {names}: install the package that brings it")
         right = [rules for rules in here if rules.version == wanted.version and rules_hash(rules) == wanted.rules_hash]
         if not right:
-            are = ", ".join(f"version {rules.version} with hash {rules_hash(rules).hex()[:16]}…" for rules in here)
+            wants = f"{name} version {wanted.version} with hash {wanted.rules_hash.hex()}"
+            if not here:
+                names = sorted({kind.rules.name for kind in versions()})
+                raise KindMismatch(f"the policy wants {wants}, installed are only {names}: pip install the package that brings it")
+            are = ", ".join(f"version {rules.version} with hash {rules_hash(rules).hex()}" for rules in here)
             raise KindMismatch(
-                f"the policy wants {name} version {wanted.version} with hash {wanted.rules_hash.hex()[:16]}…, installed is {are}: "
-                "install the release that the policy was made with, beside the newer one"
+                f"the policy wants {wants}, installed is {are} (from {', '.join(_packages(name))}): pip install the release whose version "
+                f"{wanted.version} has that hash, beside what is here: as the entry point {name}-v{wanted.version} of the group {GROUP}"
             )
         found[name] = right[0]
     return found

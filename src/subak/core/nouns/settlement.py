@@ -33,6 +33,8 @@ class Summary:
     """What this epoch mints: growth of totals, of escrow and of dust."""
     unallocated: int
     """Dust that division left over, carried to the next epoch."""
+    pools: Mapping[str, int]
+    """What this epoch mints, by the pool whose budget it is drawn from; pools that mint nothing are left out."""
 
 
 @dataclass(frozen=True)

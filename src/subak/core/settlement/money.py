@@ -44,8 +44,8 @@ class Earned:
     """Pool: each asset's reward, rounded down."""
     verifiers: Mapping[bytes, int]
     """What verifiers' owners earn for their duties."""
-    minted: int
-    """Drawn from the pools' budgets: what nobody earned, or a cap cut, is not minted."""
+    minted: Mapping[str, int]
+    """Pool: what is drawn from its budget; what nobody earned, or a cap cut, is not minted. Pools that mint nothing are left out."""
     dust: Mapping[str, int]
     """Pool: what division left over so far, dust carried from before included."""
 
@@ -84,7 +84,7 @@ def price(verdicts: Verdicts, burned: Amounts, book: Book, before: State, kinds:
     dust = _by_pool(before.pools, "dust")
     attested, issuers = _attested(book)
     rewards: dict[str, Amounts] = {}
-    minted = 0
+    minted: dict[str, int] = {}
     for name in sorted(kinds):
         pots = kinds[name].price(verdicts.work[name], context_of(kinds[name], book))
         if BOOTSTRAP not in pots:
@@ -100,12 +100,13 @@ def price(verdicts: Verdicts, burned: Amounts, book: Book, before: State, kinds:
             cut = sum(shares) - sum(rewards[name])
             unminted = min(cut, budget)
             dust[name] = left + cut - unminted
-            minted += budget - unminted
+            minted[name] = budget - unminted
     used = _usage(burned, budgets.get(USAGE, 0), book.policy.usage.k_bps)
     if any(used):
         rewards[USAGE] = used
     verifiers = duties.pay_verifiers(book, budgets.get(duties.POOL, 0), before)
-    return Earned(rewards, verifiers, minted + sum(used) + sum(verifiers.values()), dust)
+    minted |= {USAGE: sum(used), duties.POOL: sum(verifiers.values())}
+    return Earned(rewards, verifiers, {pool: amount for pool, amount in minted.items() if amount}, dust)
 
 
 def _faded(budget: int, book: Book) -> int:

@@ -111,8 +111,9 @@ def _summary(listed: Listed, verdicts: Verdicts, earned: Earned, shares: Shares,
         paid=sum(shares.rewards),
         fees=sum(shares.fees),
         waiting=sum(to_ints(after.sales["net"])),
-        minted=earned.minted,
+        minted=sum(earned.minted.values()),
         unallocated=sum(to_ints(after.pools["dust"])),
+        pools=earned.minted,
     )
 
 

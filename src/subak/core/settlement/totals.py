@@ -21,7 +21,7 @@ def total(shares: Shares, kept: Kept, earned: Earned, sold: Sold, verdicts: Verd
     Errors: ArithmeticError if the later promises were broken, by this code or by the state before.
     """
     fees, earlier = to_ints(before.totals["fees"])[0] + sum(shares.fees), to_ints(before.totals["earlier_fees"])[0]
-    rewards = to_ints(before.totals["rewards"])[0] + earned.minted
+    rewards = to_ints(before.totals["rewards"])[0] + sum(earned.minted.values())
     after = State(
         assets=_assets(kept, verdicts, book, before),
         accounts=_accounts(shares, before),

@@ -144,8 +144,8 @@ class Genesis(msgspec.Struct, frozen=True):
     """Hash of the carried state before epoch 0: nothing was earned."""
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """All that a founder decides before anything is on a chain."""
+class Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What every plan says, whether the network is new or was there before."""
 
     name: str
     """What people call the network."""
@@ -153,20 +153,8 @@ class Plan(msgspec.Struct, frozen=True):
     """EIP-155 id of the chain it goes to."""
     clock: Clock
     """Epochs and windows."""
-    token: TokenPlan
-    """The token and who has it at genesis."""
-    schedule: SchedulePlan
-    """What may be minted."""
     pools: dict[str, int]
     """Each pool's share of every epoch's budget, in basis points that add up to 10,000."""
-    stake: StakePlan
-    """Verifiers' bonds."""
-    timelock_seconds: int
-    """How long the authority's decisions wait before they act."""
-    sales: SalesPlan = SalesPlan()
-    """What customers pay in."""
-    governance: GovernancePlan = GovernancePlan()
-    """How members decide."""
     challenges: ChallengePlan = ChallengePlan()
     """What it costs to contest a result."""
     guardian: GuardianPlan = GuardianPlan()
@@ -182,6 +170,45 @@ class Plan(msgspec.Struct, frozen=True):
     speed: int = 1
     """Network seconds per real second; 1 except in a replay."""
 
+    def check_common(self) -> None:
+        """Errors: PlanRefused."""
+        shares = sum(self.pools.values())
+        if shares != WHOLE_BPS:
+            raise PlanRefused(f"the pools' weights add up to {shares} basis points, not {WHOLE_BPS}")
+        for name in (*self.pools, *self.issuers):
+            word_of(name)
+        for issuer in (each for several in self.issuers.values() for each in several):
+            address_of(issuer)
+        if not any(self.genesis.policy):
+            raise PlanRefused("the plan names no policy for epoch 0")
+        if self.guardian.keyholder:
+            address_of(self.guardian.keyholder)
+
+    def check_chain(self, rpc: Rpc) -> None:
+        """Whether it still fits this chain. Errors: PlanRefused."""
+        now = rpc.block("latest").timestamp
+        if now >= self.clock.genesis_unix_s:
+            raise PlanRefused(f"epoch 0 begins at {self.clock.genesis_unix_s}, and the chain's time is already {now}")
+        if rpc.chain_id() != self.chain_id:
+            raise PlanRefused(f"the plan is for chain {self.chain_id}, {rpc.node} is chain {rpc.chain_id()}")
+
+
+class Plan(Common, frozen=True, kw_only=True):
+    """All that a founder decides before anything is on a chain."""
+
+    token: TokenPlan
+    """The token and who has it at genesis."""
+    schedule: SchedulePlan
+    """What may be minted."""
+    stake: StakePlan
+    """Verifiers' bonds."""
+    timelock_seconds: int
+    """How long the authority's decisions wait before they act."""
+    sales: SalesPlan = SalesPlan()
+    """What customers pay in."""
+    governance: GovernancePlan = GovernancePlan()
+    """How members decide."""
+
     @property
     def bond(self) -> int:
         """What a first challenge costs."""
@@ -194,7 +221,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     def check(self) -> None:
         """What the contracts would refuse only after some of them are deployed, or never. Errors: PlanRefused."""
-        check_common(self.pools, self.issuers, self.genesis, self.guardian)
+        self.check_common()
         allocated = sum(self.token.allocation.values())
         scheduled = sum(self.schedule.budget_per_epoch) * self.schedule.epochs_per_period
         # So the cap never cuts an epoch's budget, and what a snapshot says of it does not depend on what was minted before.
@@ -236,7 +263,7 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
     Errors: PlanRefused; ChainRefused with the contract's reason, before anything is sent; those of ``Sender.send``.
     """
     plan.check()
-    check_chain(rpc, plan.chain_id, plan.clock)
+    plan.check_chain(rpc)
     sender = Sender(rpc, founder)
     start = rpc.nonce(founder.address)
     wanted = {"TestDollar": plan.sales.asset == TEST, "Guardian": bool(plan.guardian.keyholder)}
@@ -301,30 +328,6 @@ def deploy(rpc: Rpc, founder: Account, plan: Plan) -> Contracts:
     # Some ask contracts that are not there yet, which fails without a reason.
     create_all(sender, creations, start, unsure=("Minter", "SharesFactory", "Settlement", "SubakGovernor"))
     return contracts
-
-
-def check_common(pools: dict[str, int], issuers: dict[str, list[str]], genesis: Genesis, guardian: GuardianPlan) -> None:
-    """What every plan says. Errors: PlanRefused."""
-    shares = sum(pools.values())
-    if shares != WHOLE_BPS:
-        raise PlanRefused(f"the pools' weights add up to {shares} basis points, not {WHOLE_BPS}")
-    for name in (*pools, *issuers):
-        word_of(name)
-    for issuer in (each for several in issuers.values() for each in several):
-        address_of(issuer)
-    if not any(genesis.policy):
-        raise PlanRefused("the plan names no policy for epoch 0")
-    if guardian.keyholder:
-        address_of(guardian.keyholder)
-
-
-def check_chain(rpc: Rpc, chain_id: int, clock: Clock) -> None:
-    """Whether a plan still fits this chain. Errors: PlanRefused."""
-    now = rpc.block("latest").timestamp
-    if now >= clock.genesis_unix_s:
-        raise PlanRefused(f"epoch 0 begins at {clock.genesis_unix_s}, and the chain's time is already {now}")
-    if rpc.chain_id() != chain_id:
-        raise PlanRefused(f"the plan is for chain {chain_id}, {rpc.node} is chain {rpc.chain_id()}")
 
 
 def create_all(sender: Sender, creations: Mapping[str, bytes], start: int, unsure: Sequence[str]) -> None:

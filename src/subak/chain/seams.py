@@ -17,13 +17,9 @@ from subak.chain.deploy import (
     FIELDS,
     MONEY_LIMIT,
     SEAMS,
-    ChallengePlan,
-    Genesis,
-    GuardianPlan,
+    Common,
     PlanRefused,
     address_of,
-    check_chain,
-    check_common,
     contract,
     create_address,
     create_all,
@@ -32,7 +28,7 @@ from subak.chain.deploy import (
 )
 from subak.chain.rpc import Rpc
 from subak.core.nouns.document import Address
-from subak.core.nouns.network import Clock, Contracts, Nodes
+from subak.core.nouns.network import Contracts
 
 MOST_SIGNERS = 64
 """As AllowList counts."""
@@ -59,37 +55,15 @@ class BudgetPlan(msgspec.Struct, frozen=True):
     """What an epoch of each period may pay; nothing after the last."""
 
 
-class SeamPlan(msgspec.Struct, frozen=True):
+class SeamPlan(Common, frozen=True, kw_only=True):
     """All that the founders of an existing network decide before anything is on a chain."""
 
-    name: str
-    """What people call the network."""
-    chain_id: int
-    """EIP-155 id of the chain it is on."""
-    clock: Clock
-    """Epochs and windows."""
     existing: Existing
     """What was there before."""
     budget: BudgetPlan
     """What may be paid."""
-    pools: dict[str, int]
-    """Each pool's share of every epoch's budget, in basis points that add up to 10,000."""
     verifiers: dict[str, int]
     """Who signs from epoch 0, as 0x hex, and how much each weighs."""
-    challenges: ChallengePlan = ChallengePlan()
-    """What it costs to contest a result."""
-    guardian: GuardianPlan = GuardianPlan()
-    """Who watches over the first months."""
-    replace_seconds: int = 60 * 86_400
-    """How long the announcement of a new Settlement waits."""
-    issuers: dict[str, list[str]] = {}
-    """Whose attestations count at genesis: topic to addresses as 0x hex."""
-    genesis: Genesis = Genesis()
-    """What holds from epoch 0."""
-    nodes: Nodes = Nodes()
-    """Where to reach it."""
-    speed: int = 1
-    """Network seconds per real second; 1 except in a replay."""
 
     @property
     def bond(self) -> int:
@@ -98,7 +72,7 @@ class SeamPlan(msgspec.Struct, frozen=True):
 
     def check(self) -> None:
         """What the contracts would refuse only after some of them are deployed, or never. Errors: PlanRefused."""
-        check_common(self.pools, self.issuers, self.genesis, self.guardian)
+        self.check_common()
         for text in (self.existing.token, self.existing.collection, self.existing.authority):
             address_of(text)
         signers = {address_of(text) for text in self.verifiers}
@@ -118,7 +92,7 @@ def deploy_seams(rpc: Rpc, founder: Account, plan: SeamPlan) -> Contracts:
     Promises and errors: as ``deploy``; also PlanRefused if there is no contract at an address that the plan says exists.
     """
     plan.check()
-    check_chain(rpc, plan.chain_id, plan.clock)
+    plan.check_chain(rpc)
     token, collection, authority = (address_of(text) for text in msgspec.structs.astuple(plan.existing))
     for what, address in zip(Existing.__struct_fields__, (token, collection, authority), strict=True):
         if not rpc.code(address):

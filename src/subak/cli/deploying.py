@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from subak.chain.accounts import Account
-from subak.chain.deploy import Plan, PlanRefused, check_chain, deploy
+from subak.chain.deploy import Plan, PlanRefused, deploy
 from subak.chain.network_file import is_deployed_file, load_plan, write_network
 from subak.chain.rpc import Rpc
 from subak.chain.seams import deploy_seams
@@ -23,7 +23,7 @@ def run_deploy(file: Path, key: Path, out: Path, dry_run: bool, json: bool) -> i
     rpc = Rpc(plan.nodes.rpc)
     if dry_run:
         plan.check()
-        check_chain(rpc, plan.chain_id, plan.clock)
+        plan.check_chain(rpc)
         tell(json, {"deployed": False, "contracts": {}}, f"{plan.name} fits chain {plan.chain_id}; nothing was sent")
         return 0
     contracts = deploy(rpc, founder, plan) if isinstance(plan, Plan) else deploy_seams(rpc, founder, plan)

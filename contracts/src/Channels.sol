@@ -142,6 +142,9 @@ contract Channels is EIP712, IRevenue, Succession {
     uint256 public constant MIN_SHARE_BPS = 100;
     uint256 public constant MAX_SHARE_BPS = WHOLE_BPS;
 
+    /// @notice One change at most multiplies or divides the stake behind a limit by so much.
+    uint256 public constant MAX_RATIO_STEP = 2;
+
     /// @notice The part of a slashed stake that is kept for harmed hosts, in basis points. The rest burns at once: clerk, customer and
     /// "harmed" host can be one person, who must not get everything back.
     uint256 public constant HOSTS_BPS = 5_000;
@@ -218,6 +221,7 @@ contract Channels is EIP712, IRevenue, Succession {
     error Channels_NoTreasury();
     error Channels_ShareOutOfBounds(uint256 bps, uint256 least, uint256 most);
     error Channels_RatioZero(uint256 stakeUnits, uint256 paymentUnits);
+    error Channels_RatioStep(uint256 stakeUnits, uint256 paymentUnits, uint256 stakeBefore, uint256 paymentBefore);
     error Channels_NotAuthority(address sender, address authority);
     error Channels_NotAsAsked(uint256 arrived, uint256 asked);
     error Channels_TooLittleFree(uint256 amount, uint256 free);
@@ -411,7 +415,8 @@ contract Channels is EIP712, IRevenue, Succession {
         _setShare(Epochs.current(GENESIS, EPOCH_SECONDS) + 1, shareBps(), bps);
     }
 
-    /// @notice Sets how much stake must stand behind a limit, for lanes that are opened from now on.
+    /// @notice Sets how much stake must stand behind a limit, for lanes that are opened from now on: at least half of what it was, and
+    /// at most twice as much.
     function setRatio(uint128 stakeUnits, uint128 paymentUnits) external {
         _requireAuthority();
         _setRatio(stakeUnits, paymentUnits);
@@ -467,7 +472,15 @@ contract Channels is EIP712, IRevenue, Succession {
 
     function _setRatio(uint128 stakeUnits, uint128 paymentUnits) private {
         if (stakeUnits == 0 || paymentUnits == 0) revert Channels_RatioZero(stakeUnits, paymentUnits);
-        SafeCast.toUint16(_ratios.length);
+        uint256 count = SafeCast.toUint16(_ratios.length);
+        if (count != 0) {
+            Ratio memory r = _ratios[count - 1];
+            (uint256 next, uint256 before) =
+                (uint256(stakeUnits) * r.paymentUnits, uint256(r.stakeUnits) * paymentUnits);
+            if (next > MAX_RATIO_STEP * before || before > MAX_RATIO_STEP * next) {
+                revert Channels_RatioStep(stakeUnits, paymentUnits, r.stakeUnits, r.paymentUnits);
+            }
+        }
         _ratios.push(Ratio(stakeUnits, paymentUnits));
         emit RatioSet(stakeUnits, paymentUnits);
     }

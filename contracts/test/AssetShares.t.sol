@@ -300,14 +300,14 @@ contract AssetSharesTest is Raise {
         releases(1, 40_000, 10, sibling(other));
     }
 
-    function test_A6_noRootReverts() public {
+    function test_A06_noRootReverts() public {
         live();
         brings(roof);
         vm.expectRevert(abi.encodeWithSelector(AssetShares.AssetShares_ProofInvalid.selector, bytes32(0)));
         releases(1, 40_000, 3, new bytes32[](0));
     }
 
-    function test_A1_numbersOfAnotherLeafRevert() public {
+    function test_A01_numbersOfAnotherLeafRevert() public {
         live();
         brings(roof);
         bytes32[] memory proof = roofDid(10, 1);
@@ -315,7 +315,7 @@ contract AssetSharesTest is Raise {
         releases(1, 40_000, 3, proof);
     }
 
-    function test_A7_staleRootReverts() public {
+    function test_A07_staleRootReverts() public {
         live();
         brings(roof);
         bytes32[] memory proof = roofDid(40_000, 3);

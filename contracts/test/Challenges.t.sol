@@ -22,8 +22,7 @@ contract ChallengesTest is Disputes {
     }
 
     function test_deploy_revertsOnBond() public {
-        Challenges.Config memory c =
-            Challenges.Config(settlement, token, stake, AUTHORITY, GUARDIAN, 0, DATA_FEE);
+        Challenges.Config memory c = Challenges.Config(settlement, token, stake, AUTHORITY, GUARDIAN, 0, DATA_FEE);
         vm.expectRevert(Challenges.Challenges_BondZero.selector);
         new Challenges(c);
         c.bond = uint128(type(uint96).max >> 2) + 1;
@@ -60,9 +59,7 @@ contract ChallengesTest is Disputes {
         uint64 deadline = runsUntil();
         for (uint256 late = 0; late < 2; ++late) {
             vm.warp(deadline + late);
-            vm.expectRevert(
-                abi.encodeWithSelector(Settlement.Settlement_RoundOver.selector, deadline + late, deadline)
-            );
+            vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_RoundOver.selector, deadline + late, deadline));
             vm.prank(DOUBTER);
             challenges.challenge(0, 0, "");
         }
@@ -95,8 +92,7 @@ contract ChallengesTest is Disputes {
     function test_B24_challengeTwiceReverts() public {
         Settlement.EpochRoot memory r = stands(RIGHT);
         doubts(DOUBTER);
-        bytes memory why =
-            abi.encodeWithSelector(Challenges.Challenges_AlreadyChallenged.selector, 0, 0, DOUBTER);
+        bytes memory why = abi.encodeWithSelector(Challenges.Challenges_AlreadyChallenged.selector, 0, 0, DOUBTER);
         refusesChallenge(0, 0, why);
         proposes(r, 3);
         refusesChallenge(0, 0, why);
@@ -263,6 +259,76 @@ contract ChallengesTest is Disputes {
         finalizes(r);
         vm.assertEq(token.balanceOf(address(settlement)), 2 * BUDGET);
         vm.assertEq(next(), 2);
+    }
+
+    /// @dev No block for a month, twice: the turn and round 1 pass meanwhile, what they were about is settled later.
+    function test_B33_outageCostsTimeAndNothingElse() public {
+        opens(0);
+        Settlement.EpochRoot memory r = draft(RIGHT, BUDGET);
+        (bytes32[] memory rs, bytes32[] memory vss) = signed(digest(r), keysOf(3));
+        vm.warp(block.timestamp + 30 days);
+        uint32 turn = settlement.currentAttempt();
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotAttempt.selector, 0, turn));
+        settlement.propose(r, rs, vss);
+        opens(0);
+        r = draft(WRONG, BUDGET);
+        proposes(r, 3);
+        doubts(DOUBTER);
+        (rs, vss) = signed(digest(r), keysOf(3));
+        uint64 deadline = runsUntil();
+        vm.warp(block.timestamp + 30 days);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_RoundOver.selector, block.timestamp, deadline));
+        settlement.propose(r, rs, vss);
+        settlement.reject();
+        challenges.settleBonds(0, turn);
+        vm.assertEq(token.balanceOf(DOUBTER), CHALLENGE_BOND);
+        opens(0);
+        r = draft(RIGHT, BUDGET);
+        proposes(r, 3);
+        finalizes(r);
+        vm.assertEq(token.balanceOf(address(settlement)), BUDGET);
+        vm.assertEq(stake.heldOf(vm.addr(keys[0])), BOND);
+    }
+
+    /// @dev No block until the challenge window is over. Windows are of the chain's own time, so nobody's bond counts any more: what two
+    /// thirds signed costs at most the budget of its range, and what its leaves disprove is struck before anyone makes it final.
+    function test_B33_outageOverTheWindowCostsAtMostTheBudget() public {
+        Leaf[] memory tree = doubled();
+        bytes32[] memory one = tree.proof(leafOf(tree, address(0x91), 10));
+        bytes32[] memory two = tree.proof(leafOf(tree, address(0x91), 11));
+        Settlement.EpochRoot memory r = stands(tree.root(), 26);
+        uint64 deadline = runsUntil();
+        arms(DOUBTER, CHALLENGE_BOND);
+        vm.warp(deadline + 30 days);
+        refusesChallenge(
+            0, 0, abi.encodeWithSelector(Settlement.Settlement_RoundOver.selector, deadline + 30 days, deadline)
+        );
+        challenges.disproveDuplicate(r, 0, address(0x91), [uint256(10), 0, 11, 0], one, two);
+        phaseIs(Settlement.Phase.REJECTED);
+        r = stands(WRONG, BUDGET);
+        vm.warp(runsUntil() + 30 days);
+        settlement.finalize(r);
+        vm.assertEq(token.balanceOf(address(settlement)), BUDGET);
+        vm.assertEq(token.balanceOf(DOUBTER), CHALLENGE_BOND);
+    }
+
+    /// @dev Whoever makes blocks moves their time by seconds: a window is shorter by no more than that, and never over before its second.
+    function test_B33_driftMovesAWindowByItself() public {
+        vm.warp(readyAt(0) - 1);
+        address turn = lead();
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_NotOver.selector, 0, readyAt(0)));
+        vm.prank(turn);
+        settlement.open(0, 0, 0, new bytes32[](1), 1);
+        vm.warp(readyAt(0) + 15); // a block that says it is later than it is
+        Settlement.EpochRoot memory r = stands(RIGHT);
+        uint64 deadline = runsUntil();
+        vm.assertEq(deadline, readyAt(0) + 15 + SEAL + CHALLENGE);
+        vm.warp(deadline - 1);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.Settlement_InWindow.selector, deadline - 1, deadline));
+        settlement.finalize(r);
+        vm.warp(deadline);
+        settlement.finalize(r);
+        vm.assertEq(next(), 1);
     }
 
     function test_B28_selfChallengeCostsTheBond() public {
@@ -478,9 +544,8 @@ contract ChallengesTest is Disputes {
         challenges.disproveDuplicate(r, 0, address(0x91), [uint256(10), 0, 11, 0], one, two);
         phaseIs(Settlement.Phase.REJECTED);
         vm.assertEq(uint256(outcomeOf(0, 0)), uint256(Challenges.Outcome.STRUCK));
-        (bytes32[] memory rs, bytes32[] memory vss) = signed(
-            settlement.digestOf(0, 0, 0, settlement.resultOf(r)), keysOf(3)
-        );
+        (bytes32[] memory rs, bytes32[] memory vss) =
+            signed(settlement.digestOf(0, 0, 0, settlement.resultOf(r)), keysOf(3));
         uint256 supply = token.totalSupply();
         challenges.slashFaulty(0, 0, 0, settlement.resultOf(r), rs, vss);
         // Nobody challenged: all of it burns.
@@ -606,13 +671,13 @@ contract ChallengesTest is Disputes {
         vm.chainId(4_242);
         others[3] = settlement.digestOf(0, 0, 0, WRONG);
         vm.chainId(31_337);
-        others[4] = new Settlement(parties(address(channels), address(challenges)), clock(), STATE, POLICY).digestOf(0, 0, 0, WRONG);
+        others[4] = new Settlement(parties(address(channels), address(challenges)), clock(), STATE, POLICY)
+            .digestOf(0, 0, 0, WRONG);
         (bytes32 r, bytes32 vs) = voteOf(keys[0], 0, 0, 0, RIGHT);
         for (uint256 i = 0; i < 5; ++i) {
             (bytes32 r2, bytes32 vs2) = compact(keys[0], others[i]);
-            (bool done,) = address(challenges).call(
-                abi.encodeCall(challenges.slashEquivocation, (0, 0, 0, RIGHT, r, vs, WRONG, r2, vs2))
-            );
+            (bool done,) = address(challenges)
+                .call(abi.encodeCall(challenges.slashEquivocation, (0, 0, 0, RIGHT, r, vs, WRONG, r2, vs2)));
             vm.assertFalse(done);
         }
         vm.assertEq(stake.heldOf(vm.addr(keys[0])), BOND);

@@ -680,6 +680,10 @@ contract ChannelsTest is Market {
         vm.startPrank(AUTHORITY);
         vm.expectRevert(abi.encodeWithSelector(Channels.Channels_RatioZero.selector, 0, 1));
         channels.setRatio(0, 1);
+        vm.expectRevert(abi.encodeWithSelector(Channels.Channels_RatioStep.selector, 61, 10, 3, 1));
+        channels.setRatio(61, 10);
+        vm.expectRevert(abi.encodeWithSelector(Channels.Channels_RatioStep.selector, 149, 100, 3, 1));
+        channels.setRatio(149, 100);
         vm.expectEmit(address(channels));
         emit Channels.RatioSet(7, 2);
         channels.setRatio(7, 2);
@@ -982,8 +986,10 @@ contract ClerksTest is Market {
     }
 
     function test_C38_dustIsTaken() public {
-        vm.prank(AUTHORITY);
-        channels.setRatio(1, 1_000);
+        for (uint128 payment = 1; payment <= 1_024; payment *= 2) {
+            vm.prank(AUTHORITY);
+            channels.setRatio(2, payment);
+        }
         l = lane(1);
         uint256 supply = token.totalSupply();
         channels.slashClerk(l, by(1, lines(a, 1)), by(1, lines(b, 1)), 0);

@@ -5,6 +5,13 @@ import {Timelock} from "../src/Timelock.sol";
 import {TestDollar} from "../src/local/TestDollar.sol";
 import {Governed} from "./support/Governed.sol";
 
+/// @dev Runs the code of others.
+contract Borrower {
+    function borrows(address code) external returns (bool done) {
+        (done,) = code.delegatecall("");
+    }
+}
+
 contract DeploymentTest is Governed {
     address internal constant FOUNDER = address(0xF0);
 
@@ -14,9 +21,8 @@ contract DeploymentTest is Governed {
     }
 
     function test_J88_nobodyHoldsARole() public view {
-        bytes32[4] memory roles = [
-            bytes32(0), timelock.PROPOSER_ROLE(), timelock.EXECUTOR_ROLE(), timelock.CANCELLER_ROLE()
-        ];
+        bytes32[4] memory roles =
+            [bytes32(0), timelock.PROPOSER_ROLE(), timelock.EXECUTOR_ROLE(), timelock.CANCELLER_ROLE()];
         for (uint256 i = 0; i < 4; ++i) {
             for (uint256 j = 0; j < 8; ++j) {
                 // Execution is open to anyone: that is what the role of address 0 means.
@@ -174,6 +180,49 @@ contract DeploymentTest is Governed {
                 vm.assertFalse(done);
             }
         }
+    }
+
+    /// @dev Whether `code` runs `instruction` anywhere: what PUSH carries, and solc's metadata at the end, is no instruction.
+    function runs(bytes memory code, uint8 instruction) internal pure returns (bool) {
+        uint256 end = code.length - 2 - (uint256(uint8(code[code.length - 2])) << 8 | uint8(code[code.length - 1]));
+        for (uint256 i = 0; i < end; ++i) {
+            uint8 each = uint8(code[i]);
+            if (each == instruction) return true;
+            if (each >= 0x60 && each <= 0x7f) i += each - 0x5f;
+        }
+        return false;
+    }
+
+    /// @dev So there is no implementation that could be uninitialised, taken over first, or exchanged, and no storage that could clash.
+    function test_J86_nothingIsAProxy() public {
+        bytes32[3] memory slots = [
+            bytes32(uint256(keccak256("eip1967.proxy.implementation")) - 1),
+            bytes32(uint256(keccak256("eip1967.proxy.admin")) - 1),
+            bytes32(uint256(keccak256("eip1967.proxy.beacon")) - 1)
+        ];
+        bytes[6] memory calls = [
+            abi.encodeWithSignature("implementation()"),
+            abi.encodeWithSignature("proxiableUUID()"),
+            abi.encodeWithSignature("upgradeTo(address)", address(0x9)),
+            abi.encodeWithSignature("upgradeToAndCall(address,bytes)", address(this), ""),
+            abi.encodeWithSignature("initialize(address)", address(this)),
+            abi.encodeWithSignature("initialize()")
+        ];
+        for (uint256 i = 0; i < ours().length; ++i) {
+            address each = ours()[i];
+            for (uint256 j = 0; j < slots.length; ++j) {
+                vm.assertEq(vm.load(each, slots[j]), bytes32(0));
+            }
+            for (uint256 j = 0; j < calls.length; ++j) {
+                vm.prank(address(timelock));
+                (bool done,) = each.call(calls[j]);
+                vm.assertFalse(done);
+            }
+            vm.assertFalse(runs(each.code, 0xf4)); // DELEGATECALL
+            vm.assertFalse(runs(each.code, 0xf2)); // CALLCODE
+            vm.assertFalse(runs(each.code, 0xff)); // SELFDESTRUCT
+        }
+        vm.assertTrue(runs(type(Borrower).runtimeCode, 0xf4));
     }
 
     function test_K90_noEther() public {

@@ -4,6 +4,8 @@ pragma solidity ^0.8.28;
 import {IGovernor} from "@openzeppelin/contracts/governance/IGovernor.sol";
 import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 import {Strings} from "@openzeppelin/contracts/utils/Strings.sol";
+import {AllowList} from "../src/AllowList.sol";
+import {Challenges} from "../src/Challenges.sol";
 import {Channels} from "../src/Channels.sol";
 import {Minter} from "../src/Minter.sol";
 import {Settlement} from "../src/Settlement.sol";
@@ -80,6 +82,23 @@ contract GovernorTest is Governed {
         decides(address(stake), abi.encodeCall(stake.punish, (owners[0], 500, "it withheld data")));
         vm.assertEq(stake.heldOf(vm.addr(keys[0])), BOND * 95 / 100);
         vm.assertEq(stake.forfeited(), BOND * 5 / 100);
+    }
+
+    /// @dev Where a list takes the place of stakes, the same vote names who verifies.
+    function test_vote_namesVerifiersWhereTheyAreListed() public {
+        address[] memory signers = new address[](1);
+        uint96[] memory weights = new uint96[](1);
+        (signers[0], weights[0]) = (vm.addr(keys[0]), 1);
+        AllowList listed = new AllowList(address(timelock), address(challenges), GENESIS, EPOCH, signers, weights);
+        signers[0] = vm.addr(keys[1]);
+        vm.expectRevert(abi.encodeWithSelector(AllowList.AllowList_NotAuthority.selector, ALICE, address(timelock)));
+        vm.prank(ALICE);
+        listed.set(signers, weights);
+        decides(address(listed), abi.encodeCall(listed.set, (signers, weights)));
+        uint32 running = uint32((block.timestamp - GENESIS) / EPOCH);
+        vm.assertEq(listed.weightOf(vm.addr(keys[0]), running), 1);
+        vm.assertEq(listed.weightOf(vm.addr(keys[0]), running + 1), 0);
+        vm.assertEq(listed.weightOf(vm.addr(keys[1]), running + 1), 1);
     }
 
     function test_vote_paysAGrant() public {
@@ -202,9 +221,7 @@ contract GovernorTest is Governed {
         vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorRestrictedProposer.selector, RAIDER));
         proposesMotion(RAIDER, m);
         uint256 id = proposesMotion(ALICE, m);
-        vm.expectRevert(
-            abi.encodeWithSelector(IGovernor.GovernorUnableToCancel.selector, id, RAIDER)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorUnableToCancel.selector, id, RAIDER));
         vm.prank(RAIDER);
         governor.cancel(m.targets, m.values, m.calls, keccak256(bytes(text)));
         requireState(id, IGovernor.ProposalState.Pending);
@@ -306,14 +323,38 @@ contract GovernorTest is Governed {
     function test_J84_noVoteLeavesTheGovernorsBounds() public {
         address g = address(governor);
         uint256 most = token.totalSupply() / 100;
-        isRefused(g, abi.encodeCall(governor.setVotingDelay, (1 hours - 1)), outOfBounds("votingDelay", 1 hours - 1, 1 hours, 7 days));
-        isRefused(g, abi.encodeCall(governor.setVotingDelay, (7 days + 1)), outOfBounds("votingDelay", 7 days + 1, 1 hours, 7 days));
-        isRefused(g, abi.encodeCall(governor.setVotingPeriod, (1 days - 1)), outOfBounds("votingPeriod", 1 days - 1, 1 days, 14 days));
-        isRefused(g, abi.encodeCall(governor.setVotingPeriod, (14 days + 1)), outOfBounds("votingPeriod", 14 days + 1, 1 days, 14 days));
-        isRefused(g, abi.encodeCall(governor.setProposalThreshold, (most + 1)), outOfBounds("proposalThreshold", most + 1, 0, most));
+        isRefused(
+            g,
+            abi.encodeCall(governor.setVotingDelay, (1 hours - 1)),
+            outOfBounds("votingDelay", 1 hours - 1, 1 hours, 7 days)
+        );
+        isRefused(
+            g,
+            abi.encodeCall(governor.setVotingDelay, (7 days + 1)),
+            outOfBounds("votingDelay", 7 days + 1, 1 hours, 7 days)
+        );
+        isRefused(
+            g,
+            abi.encodeCall(governor.setVotingPeriod, (1 days - 1)),
+            outOfBounds("votingPeriod", 1 days - 1, 1 days, 14 days)
+        );
+        isRefused(
+            g,
+            abi.encodeCall(governor.setVotingPeriod, (14 days + 1)),
+            outOfBounds("votingPeriod", 14 days + 1, 1 days, 14 days)
+        );
+        isRefused(
+            g,
+            abi.encodeCall(governor.setProposalThreshold, (most + 1)),
+            outOfBounds("proposalThreshold", most + 1, 0, most)
+        );
         isRefused(g, abi.encodeCall(governor.updateQuorumNumerator, (0)), outOfBounds("quorumPercent", 0, 1, 30));
         isRefused(g, abi.encodeCall(governor.updateQuorumNumerator, (31)), outOfBounds("quorumPercent", 31, 1, 30));
-        isRefused(g, abi.encodeCall(governor.setLateQuorumVoteExtension, (0)), outOfBounds("lateQuorumExtension", 0, 1 hours, 7 days));
+        isRefused(
+            g,
+            abi.encodeCall(governor.setLateQuorumVoteExtension, (0)),
+            outOfBounds("lateQuorumExtension", 0, 1 hours, 7 days)
+        );
         isRefused(
             g,
             abi.encodeCall(governor.setLateQuorumVoteExtension, (7 days + 1)),
@@ -382,6 +423,52 @@ contract GovernorTest is Governed {
         );
     }
 
+    function test_J84_noVotePaysOrPunishesPastItsBounds() public {
+        isRefused(
+            address(treasuryOfAll),
+            abi.encodeCall(treasuryOfAll.grant, (token, BOB, HELD / 20 + 1, "a unit too much")),
+            abi.encodeWithSelector(Treasury.Treasury_AboveCap.selector, HELD / 20 + 1, HELD / 20)
+        );
+        isRefused(
+            address(challenges),
+            abi.encodeCall(challenges.strike, (0, 0, 10_001)),
+            abi.encodeWithSelector(Challenges.Challenges_BpsTooLarge.selector, 10_001, 10_000)
+        );
+        isRefused(
+            address(challenges),
+            abi.encodeCall(challenges.strike, (0, 0, 1)),
+            abi.encodeWithSelector(Challenges.Challenges_NotEscalated.selector, 0, 0)
+        );
+        isRefused(
+            address(channels),
+            abi.encodeCall(channels.setRatio, (0, 1)),
+            abi.encodeWithSelector(Channels.Channels_RatioZero.selector, 0, 1)
+        );
+        (bytes32[] memory pools, uint16[] memory bps) = onePool();
+        bps[0] = 9_999;
+        isRefused(
+            address(minter),
+            abi.encodeCall(minter.setWeights, (400, pools, bps)),
+            abi.encodeWithSelector(Minter.Minter_WeightsSum.selector, 9_999, 10_000)
+        );
+        vm.assertEq(token.balanceOf(BOB), 40_000e18);
+        vm.assertEq(token.balanceOf(address(treasuryOfAll)), HELD);
+    }
+
+    /// @dev Two grants of the whole cap in one proposal: neither is paid.
+    function test_J85_twoGrantsInOneVoteShareTheCap() public {
+        Motion memory m = Motion(new address[](2), new uint256[](2), new bytes[](2), "twice");
+        for (uint256 i = 0; i < 2; ++i) {
+            m.targets[i] = address(treasuryOfAll);
+            m.calls[i] = abi.encodeCall(treasuryOfAll.grant, (token, RAIDER, HELD / 20, "raid"));
+        }
+        carries(RAIDER, m);
+        vm.expectRevert(abi.encodeWithSelector(Treasury.Treasury_AboveCap.selector, HELD / 20, 0));
+        executes(m);
+        vm.assertEq(token.balanceOf(RAIDER), 20_000e18);
+        vm.assertEq(token.balanceOf(address(treasuryOfAll)), HELD);
+    }
+
     /// @dev Nobody else votes. The raider has the quorum alone and tries everything that pays.
     function test_J85_aRaidNobodySeesGetsTheCapAndNoMore() public {
         uint256 before = token.balanceOf(RAIDER);
@@ -427,9 +514,7 @@ contract GovernorTest is Governed {
         endows(poor, THRESHOLD - 1);
         vm.warp(block.timestamp + 1);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IGovernor.GovernorInsufficientProposerVotes.selector, poor, THRESHOLD - 1, THRESHOLD
-            )
+            abi.encodeWithSelector(IGovernor.GovernorInsufficientProposerVotes.selector, poor, THRESHOLD - 1, THRESHOLD)
         );
         proposesMotion(poor, motion(address(minter), "", "poor"));
     }
@@ -468,7 +553,9 @@ contract GovernorTest is Governed {
         }
     }
 
-    function deploysGovernor(uint48 delay, uint32 period, uint256 threshold, uint256 quorum, uint48 extension) internal {
+    function deploysGovernor(uint48 delay, uint32 period, uint256 threshold, uint256 quorum, uint48 extension)
+        internal
+    {
         new SubakGovernor(token, timelock, delay, period, threshold, quorum, extension);
     }
 

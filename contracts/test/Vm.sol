@@ -20,6 +20,7 @@ interface Vm {
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function getNonce(address account) external view returns (uint64);
     function store(address where, bytes32 slot, bytes32 value) external;
+    function load(address where, bytes32 slot) external view returns (bytes32 value);
     function etch(address where, bytes calldata code) external;
     function toString(uint256 value) external pure returns (string memory);
 

@@ -6,15 +6,13 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from subak.chain.accounts import Account
-from subak.chain.challenges import Challenges, Outcome, key_of
-from subak.chain.contracts import ChainRefused, Event, Sender
-from subak.chain.settlement import Phase, Settlement
-from subak.chain.stake import Stake
-from subak.core.canon.typed_data import EpochRoot, result_hash, vote_digest
-from subak.core.nouns import Hash, Vote
+from subak.chain.challenges import Outcome, key_of
+from subak.chain.contracts import ChainRefused
+from subak.chain.settlement import Phase
+from subak.core.canon.typed_data import result_hash
 
-from .conftest import CLOCK, FOUNDER, PLAN, TOKEN, VERIFIERS, Town
+from .conftest import FOUNDER, PLAN, TOKEN, VERIFIERS, Town
+from .disputing import challenges, finish, join, opened, propose, proposed, settlement, stakes, vote
 
 BOND, FEE = PLAN.bond, PLAN.bond // 10
 STAKE = 5_000 * TOKEN
@@ -24,65 +22,9 @@ FORWARDER = bytes.fromhex("602380600b6000396000f36020360380602060003760006000826
 
 @pytest.fixture(scope="module")
 def staked(town: Town) -> Town:
-    token, stake = town.contract("Token"), town.contract("Stake")
-    for verifier in town.verifiers:
-        verifier.send(token, "approve", stake.address, STAKE)
-        verifier.send(stake, "join", verifier.address, STAKE)
-    town.founder.send(token, "approve", town.contracts.challenges, 2**256 - 1)
+    join(town, [STAKE] * 3)
+    town.founder.send(town.contract("Token"), "approve", town.contracts.challenges, 2**256 - 1)
     return town
-
-
-def settlement(town: Town, who: Sender | None = None) -> Settlement:
-    return Settlement(town.rpc, town.contracts, who or town.founder)
-
-
-def challenges(town: Town) -> Challenges:
-    return Challenges(town.rpc, town.contracts, town.founder)
-
-
-def opened(town: Town) -> EpochRoot:
-    """The next epoch, opened by its lead; a result that follows."""
-    view = settlement(town).view()
-    town.go_to(max(CLOCK.close_unix_s(view.next_epoch), town.rpc.block().timestamp + 60))
-    first, attempt = view.next_epoch, settlement(town).view().current_attempt
-    lead = settlement(town).lead(first + attempt)
-    sender = next(each for each in town.verifiers if each.address == lead)
-    book = bytes([first + 1, attempt]).rjust(32, b"\xb0")
-    settlement(town, sender).open(first, first, attempt, [book], town.rpc.block().number)
-    town.go_to(settlement(town).view().sealed_unix_s)
-    return EpochRoot(
-        *(first, first, bytes(view.root), b"\x01" * 32, bytes(view.state_root), b"\x02" * 32, b"\x03" * 32, b"\x04" * 32),
-        *(view.rewards, view.fees, (book,), (PLAN.genesis.policy,)),
-    )
-
-
-def vote(town: Town, who: Account, root: EpochRoot, round_: int) -> Vote:
-    view = settlement(town).view()
-    assert view.opened is not None
-    name = (root.first, view.opened.attempt, round_, Hash(result_hash(root)))
-    return Vote(*name, who.address, who.sign_digest(vote_digest(*name, town.plan.chain_id, town.contracts.settlement)))
-
-
-def propose(town: Town, root: EpochRoot, round_: int = 0) -> list[Vote]:
-    votes = [vote(town, each, root, round_) for each in VERIFIERS]
-    settlement(town).propose(root, [(each.signer, each.signature) for each in votes])
-    return votes
-
-
-def finish(town: Town, root: EpochRoot) -> None:
-    pending = settlement(town).view().pending
-    assert pending is not None
-    town.go_to(pending.deadline_unix_s)
-    settlement(town).finalize(root)
-    town.go_to(town.rpc.block().timestamp + 60)
-
-
-def proposed(town: Town) -> Event:
-    return [each for each in settlement(town).events(0, town.rpc.block().number) if each.name == "Proposed"][-1]
-
-
-def stakes(town: Town) -> list[int]:
-    return [Stake(town.rpc, town.contracts).bond(each.address).stake for each in VERIFIERS]
 
 
 def test_a_doubt_that_is_right_brings_the_bond_back_and_costs_the_signers(staked: Town) -> None:

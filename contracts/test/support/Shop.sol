@@ -227,8 +227,13 @@ contract Shop is Market {
     }
 
     function ratioStep(uint256 stakeUnits, uint256 paymentUnits) external {
+        paymentUnits = bound(paymentUnits, 1, 7);
+        (uint256 stakeBefore, uint256 paymentBefore) = channels.ratio();
+        uint256 least = (stakeBefore * paymentUnits + 2 * paymentBefore - 1) / (2 * paymentBefore);
+        uint256 most = 2 * stakeBefore * paymentUnits / paymentBefore;
+        if (least > most || least > 200) return;
         vm.prank(AUTHORITY);
-        channels.setRatio(uint128(bound(stakeUnits, 1, 200)), uint128(bound(paymentUnits, 1, 7)));
+        channels.setRatio(uint128(bound(stakeUnits, least, most < 200 ? most : 200)), uint128(paymentUnits));
     }
 
     /// @dev A clerk leaves, takes its stake, or comes back with another signer.

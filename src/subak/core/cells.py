@@ -12,13 +12,13 @@ _BITS_A_DIGIT = 3
 
 
 def parents(cells: NDArray[np.uint64], resolution: int) -> NDArray[np.uint64]:
-    """The cell of this resolution around each cell, shape (n,); a cell that is coarser already stays as it is."""
+    """The cell of this resolution around each cell, shape (n,); a cell that is coarser stays as it is."""
     if not 0 <= resolution <= FINEST:
         raise ValueError(f"H3 resolutions are 0 to {FINEST}, got {resolution}")
     own = (cells >> np.uint64(_RESOLUTION_AT)) & np.uint64(15)
     unused = np.uint64((1 << _BITS_A_DIGIT * (FINEST - resolution)) - 1)
     coarser = (cells & ~np.uint64(15 << _RESOLUTION_AT)) | np.uint64(resolution << _RESOLUTION_AT) | unused
-    return np.where(own <= resolution, cells, coarser)
+    return np.where(own < resolution, cells, coarser)
 
 
 def within(cells: NDArray[np.uint64], around: int) -> NDArray[np.bool_]:

@@ -263,6 +263,8 @@ class Closing(Judge):
                 for sha in head.lines:
                     self.peers.fetch(f"lines/{sha.hex()}.parquet", sha, self.archive)
                     read_lines(self.archive, sha)
+                # Its verifier may never hand it out; who brings nothing would so stop every lead.
+                self.archive.put(f"heads/{hash_json(head).hex()}.json", encode(head))
                 sound[verifier] = head
             except (ArchiveError, BookRefused) as error:
                 log.warning("epoch %d: the head of %r is left out: %s", epoch, head.verifier, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Journal:
         self._folder = folder
         self._votes = f"{votes}/" if votes else ""
         self._heads = 0
+        self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def heads(self) -> int:
@@ -100,18 +102,24 @@ class Journal:
 
     def _read(self, name: str) -> bytes:
         path = self._folder / name
-        return path.read_bytes() if path.exists() else b""
+        with self._lock:
+            return path.read_bytes() if path.exists() else b""
 
     def _keep(self, name: str, raw: bytes) -> bytes:
+        """Nobody reads it before it would survive a power cut, for what was shown to others must never be forgotten."""
         path = self._folder / name
-        if path.exists():
-            return path.read_bytes()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        with open(fresh, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.rename(path)
-        sync_folder(path.parent)
-        return raw
+        with self._lock:
+            if path.exists():
+                return path.read_bytes()
+            new_folders = [folder for folder in path.parents if not folder.exists()]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in new_folders:
+                sync_folder(folder.parent)
+            fresh = path.with_suffix(".new")
+            with open(fresh, "wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.rename(path)
+            sync_folder(path.parent)
+            return raw

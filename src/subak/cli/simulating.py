@@ -16,7 +16,8 @@ def simulate(
     seed: Annotated[int, typer.Option(help="What everything is drawn from.")] = 1,
     seeds: Annotated[str, typer.Option(metavar=SEEDS, help="Many seeds one after another, both ends included, instead of one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON for each seed.")] = False,
-    log: Annotated[bool, typer.Option(help="Tell everything that happened.")] = False,
+    log: Annotated[bool, typer.Option(help="Tell everything that happened; one seed after another.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Run seeds in so many processes at once; 0: in as many as there are cores.")] = 1,
 ) -> None:
     """Live through a network's days in seconds: real intake, archive, settlement and contracts; pretend clock, wire and chain.
 
@@ -28,6 +29,7 @@ def simulate(
 
     import msgspec
 
+    from subak.lab.simulator.many import run_seeds
     from subak.lab.simulator.scenarios import SCENARIOS
     from subak.lab.simulator.world import simulate as run
 
@@ -39,8 +41,9 @@ def simulate(
         raise typer.BadParameter(f"there is no {scenario}; there are {', '.join(SCENARIOS)}", param_hint="--scenario")
     logging.getLogger("subak").addHandler(logging.NullHandler())
     failed = 0
-    for number in _range(seeds) if seeds else (seed,):
-        outcome = run(SCENARIOS[scenario], number, say=typer.echo if log else None)
+    numbers = _range(seeds) if seeds else range(seed, seed + 1)
+    told_all = (run(SCENARIOS[scenario], number, say=typer.echo) for number in numbers)
+    for outcome in told_all if log else run_seeds(scenario, numbers, min(workers or os.cpu_count() or 1, len(numbers))):
         failed += not outcome.passed
         if as_json:
             told = {**msgspec.to_builtins(outcome), "passed": outcome.passed, "replay": outcome.replay}

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
 
-from subak.chain.accounts import Account
-from subak.chain.contracts import ChainRefused, Sender
+from subak.archive.store import ArchiveError
+from subak.chain.contracts import ChainForgot, ChainRefused, Sender
+from subak.chain.rpc import NotMined, RpcError, RpcUnreachable
 from subak.chain.settlement import Phase, SettlementView
 from subak.chain.stake import Stake
 from subak.core.canon.keccak import keccak256
-from subak.core.nouns import Hash, Vote
-from subak.verifier.journal import Journal
+from subak.core.nouns import Vote
+from subak.lab.simulator.answerable import heard
+from subak.lab.simulator.sharing import SharingFollower, SharingWatcher
+from subak.lab.simulator.wire import InTurn, Line, archives_of
+from subak.verifier.watching import Told
 
 if TYPE_CHECKING:
     from subak.lab.simulator.world import World
 
+NUMBER = 500
+"""The watcher's, on the wire."""
+LATER = (ArchiveError, RpcError, RpcUnreachable, NotMined, ChainForgot)
+"""What a watcher waits for."""
 WHOLE_BPS = 10_000
 _MOST = 2**255
 _ACTIVE, _SUCCEEDED, _QUEUED, _EXECUTED = 1, 4, 5, 7
@@ -52,67 +61,36 @@ class Accuser:
 
 
 class Watcher:
-    """An honest verifier's owner that contests whatever is not what honest verifiers voted for, and has the liars punished."""
+    """The real watcher, as somebody without stake runs it; now and then it is started anew."""
 
-    def __init__(self, escalates: bool = True) -> None:
-        self._escalates = escalates
-        self.disputes: list[tuple[int, int]] = []
-        """(first, attempt) of every challenge."""
-        self._disputed: dict[tuple[int, int], tuple[bytes, set[int]]] = {}
-        self._closed: set[tuple[int, int]] = set()
+    def __init__(self) -> None:
+        self.told: Counter[str] = Counter()
+        """What it did, by name."""
+        self._watcher: SharingWatcher | None = None
 
     def act(self, world: World, view: SettlementView) -> None:
-        if view.pending is not None and view.opened is not None:
-            place, result = (view.opened.first, view.pending.attempt), view.pending.result
-            if view.block.timestamp < view.pending.deadline_unix_s and result not in _honest_results(world, *place):
-                if view.pending.round == 0 and place not in self._disputed:
-                    self._contest(world, place, result)
-                elif view.pending.round == 1 and not view.pending.escalated and self._escalates:
-                    self._send(world, "escalate", *place)
-                    self._disputed[place][1].add(1)
-                    world.say(f"{place} escalated")
-        for place in self.disputes:
-            over = place not in self._closed and (view.phase is Phase.REJECTED or view.next_epoch > place[0] or view.phase is Phase.OPEN)
-            if over:
-                self._close(world, place)
-
-    def _contest(self, world: World, place: tuple[int, int], result: Hash) -> None:
-        if not _honest_results(world, *place):
-            return  # nobody knows better yet
-        self._send(world, "challenge", *place, "it is not what comes out here")
-        self.disputes.append(place)
-        self._disputed[place] = (result, {0})
-        world.say(f"{place} challenged")
-
-    def _close(self, world: World, place: tuple[int, int]) -> None:
-        """Collect, and have everyone punished that signed what turned out faulty."""
-        result, rounds = self._disputed[place]
-        for round_ in sorted(rounds):
-            votes = {vote.signer: vote for vote in heard(world, *place, round_) if vote.result == result}
-            signed = [votes[signer].signature for signer in sorted(votes)]
-            try:
-                halves = [each[:32] for each in signed], [each[32:] for each in signed]
-                self._send(world, "slashFaulty", *place, round_, result, *halves)
-                for signer in sorted(votes):
-                    Stake(world.chain, world.network.contracts, Sender(world.chain, self._me(world))).adjust(_owner(world, signer))
-                world.say(f"{place} round {round_}: {len(votes)} punished")
-            except ChainRefused as refused:
-                world.say(f"{place} round {round_}: nobody punished: {refused.name}")
+        if not world.calm and world.dice.randrange(1000) < world.scenario.faults.crash:
+            self._watcher = None
+        if self._watcher is None:
+            self._watcher = self._start(world)
         try:
-            self._send(world, "settleBonds", *place)
-        except ChainRefused as refused:
-            world.say(f"{place}: {refused.name}")
-        self._closed.add(place)
+            self._watcher.tick()
+        except LATER as error:
+            world.say(f"watcher: {type(error).__name__}: {error}")
 
-    def _me(self, world: World) -> Account:
-        return next(each.owner for each in world.verifiers if each.character.honest)
+    def _start(self, world: World) -> SharingWatcher:
+        def say(told: Told) -> None:
+            self.told[told.event] += 1
+            world.say(f"watcher: {told.event}: {told.words}")
 
-    def _send(self, world: World, function: str, *arguments: Any) -> None:
-        sender, challenges = Sender(world.chain, self._me(world)), world.ground.contract("Challenges")
-        token = world.ground.contract("Token")
-        if token.call("allowance", sender.address, challenges.address) == 0:
-            sender.send(token, "approve", challenges.address, _MOST)
-        sender.send(challenges, function, *arguments)
+        network = world.network
+        rpc = Line(world.chain, NUMBER, world.passes, lambda what: None)
+        archives = archives_of(NUMBER, world.verifiers, world.passes)
+        watcher = SharingWatcher(network, world.folder / "watcher", world.ground.watcher, rpc, archives, say=say)
+        follower = SharingFollower(rpc, network.contracts, network.clock)
+        follower.shared = watcher.shared = world.shared
+        watcher.follower, watcher._blocks = follower, InTurn()  # type: ignore[assignment]
+        return watcher
 
 
 class Grudger:
@@ -178,22 +156,6 @@ class Members:
                     world.say(f"{place} struck by a vote")
         except ChainRefused as refused:
             world.say(f"members were refused: {refused}")
-
-
-def heard(world: World, first: int, attempt: int, round_: int) -> list[Vote]:
-    """Every vote that an honest verifier has on disk."""
-    found: dict[tuple[bytes, bytes], Vote] = {}
-    for each in world.verifiers:
-        if each.character.honest:
-            for vote in Journal(each.folder / "journal").heard_votes(first, attempt, round_):
-                found[vote.signer, vote.result] = vote
-    return [found[name] for name in sorted(found)]
-
-
-def _honest_results(world: World, first: int, attempt: int) -> set[bytes]:
-    """What honest verifiers voted for in this attempt."""
-    votes = [Journal(each.folder / "journal").vote(first, attempt, 0) for each in world.verifiers if each.character.honest]
-    return {vote.result for vote in votes if vote is not None}
 
 
 def _owner(world: World, signer: bytes) -> bytes:

@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING, Protocol
 
 from subak.archive.books import read_contents, read_head, read_state
 from subak.archive.segments import read_segment
-from subak.archive.store import ArchiveError, FolderArchive, NotThere
+from subak.archive.store import Archive, ArchiveError, FolderArchive, NotThere
 from subak.chain.contracts import ChainRefused, Sender
 from subak.chain.settlement import Settlement as SettlementContract
 from subak.chain.snapshot import Finalised, Follower, finalised_ranges
 from subak.chain.stake import Bond, Stake
-from subak.core.settlement import POSSESSION, payout_tree
+from subak.core.settlement import OFFER, POSSESSION, payout_tree
 from subak.core.settlement.money import to_ints
 from subak.kinds.energy.rules.schemas import READING
 from subak.lab.simulator.actors import Acknowledged
-from subak.lab.simulator.bystanders import heard
+from subak.lab.simulator.answerable import DataAskedOnce, OutvotedPay, TimelySeals, TwoTongued
+from subak.lab.simulator.customers import CustomersPay
 from subak.lab.simulator.ground import BOND, BUDGET, UNBONDING_SECONDS
-from subak.verifier.checking import CannotCheck, check
+from subak.verifier.checking import CannotCheck, CheckResult, check
 
 if TYPE_CHECKING:
     from subak.lab.simulator.world import World
 
 EXITS_EVERY = 97
 """At how many steps exits are tried: each takes as long as ten steps."""
-_SCHEMAS = {schema.name: schema for schema in (POSSESSION, READING)}
+_SCHEMAS = {schema.name: schema for schema in (POSSESSION, OFFER, READING)}
 
 
 class Checker(Protocol):
@@ -46,20 +47,21 @@ class Checker(Protocol):
 class Everywhere:
     """What any of several folders holds: anyone may ask them all."""
 
-    def __init__(self, archives: Sequence[FolderArchive]) -> None:
-        self._archives = archives
+    def __init__(self, archives: Sequence[FolderArchive], others: Sequence[Archive] = ()) -> None:
+        """``others`` give files by name only, and are asked last."""
+        self._archives, self._others = archives, others
 
     def get(self, path: str) -> bytes:
-        for archive in self._archives:
+        for archive in (*self._archives, *self._others):
             if archive.has(path):
                 return archive.get(path)
-        raise NotThere(path, "any honest verifier's archive")
+        raise NotThere(path, "any archive that can be asked")
 
     def put(self, path: str, data: bytes, replace: bool = False) -> None:
         raise ArchiveError(f"{path}: only read")
 
     def has(self, path: str) -> bool:
-        return any(archive.has(path) for archive in self._archives)
+        return any(archive.has(path) for archive in (*self._archives, *self._others))
 
     def names(self, prefix: str = "") -> list[str]:
         return sorted({name for archive in self._archives for name in archive.names(prefix)})
@@ -117,10 +119,6 @@ class OneRoot:
 
     name: str = "one true root"
     known: list[Finalised] = field(default_factory=list)
-    loss: int = 0
-    """Token units that became final beyond what comes out here."""
-    budget: int = 0
-    """Token units that the epochs looked at could mint at most."""
 
     def look(self, world: World) -> list[str]:
         faults: list[str] = []
@@ -135,25 +133,52 @@ class OneRoot:
                 faults.append(f"after epoch {next_epoch - 1} epochs {final.first} to {final.last} became final")
             next_epoch = final.last + 1
         for final in finals[len(self.known) :]:
-            try:
-                result = check(final.first, world.archive, world.chain)
-            except CannotCheck as error:
-                faults.append(f"epochs {final.first} to {final.last} cannot be checked: {error}")
-                continue
-            if not result.passed:
+            result = _checked(world, final)
+            if isinstance(result, CannotCheck):
+                faults.append(f"epochs {final.first} to {final.last} cannot be checked: {result}")
+            elif not result.passed:
                 faults.append(result.words())
-            for fact in result.facts:
-                if fact.name == "rewards":
-                    self.loss += int(fact.published) - int(fact.recomputed)
-            self.budget += BUDGET * (final.last - final.first + 1)
         self.known = list(finals)
         return faults
 
     def end(self, world: World) -> list[str]:
+        return []
+
+
+@dataclass
+class BoundedLoss:
+    """Whatever becomes final, by whomever: no range's rewards are more than what comes out here and the budgets of its epochs, and all
+    ranges together are no more above it than the budget of all their epochs."""
+
+    name: str = "loss <= one budget an epoch"
+    loss: int = 0
+    """Token units that became final beyond what comes out here."""
+    epochs: int = 0
+    """How many were looked at."""
+    seen: int = 0
+    """How many final ranges were looked at."""
+
+    def look(self, world: World) -> list[str]:
+        faults: list[str] = []
+        for final in world.finals[self.seen :]:
+            epochs, result = final.last - final.first + 1, _checked(world, final)
+            if isinstance(result, CannotCheck):
+                faults.append(f"what epochs {final.first} to {final.last} cost is not known: {result}")
+                continue
+            facts = {fact.name: fact for fact in result.facts}
+            lost = int(facts["rewards"].published) - int(facts["rewards"].recomputed)
+            if lost > epochs * BUDGET:
+                faults.append(f"epochs {final.first} to {final.last} lost {lost} token units, their budgets are {epochs * BUDGET}")
+            self.loss, self.epochs = self.loss + lost, self.epochs + epochs
+        self.seen = len(world.finals)
+        return faults
+
+    def end(self, world: World) -> list[str]:
         """Also tells the loss, if there is any or there could be."""
+        budget = self.epochs * BUDGET
         if self.loss or world.scenario.lag:
-            world.told |= {"loss": self.loss, "budget": self.budget}
-        return [f"{self.loss} token units were lost, the budget was {self.budget}"] if self.loss > self.budget else []
+            world.told |= {"loss": self.loss, "budget": budget}
+        return [f"{self.loss} token units were lost, the budgets were {budget}"] if self.loss > budget else []
 
 
 @dataclass
@@ -242,34 +267,14 @@ class ExitsOpen:
             sender = Sender(world.chain, world.ground.founder)
             settlement = SettlementContract(world.chain, world.network.contracts, sender)
             for row, (account, rewards, fees) in enumerate(leaves):
-                if settlement.taken(account)[0] < rewards:
+                took = settlement.taken(account)
+                for claim, owed in ((settlement.claim, rewards - took[0]), (settlement.claim_fees, fees - took[1])):
                     try:
-                        settlement.claim(account, rewards, fees, tree.proof(row))
+                        if owed > 0:
+                            claim(account, rewards, fees, tree.proof(row))
                     except ChainRefused as refused:
-                        faults.append(f"account {account.hex()[:8]} cannot claim {rewards}: {refused}")
+                        faults.append(f"account {account.hex()[:8]} cannot claim {owed}: {refused}")
         return faults
-
-
-@dataclass
-class TwoTongued:
-    """Whoever voted for two results under one name, so that an honest verifier has both on disk, has no stake left."""
-
-    name: str = "equivocation costs all"
-
-    def look(self, world: World) -> list[str]:
-        return []
-
-    def end(self, world: World) -> list[str]:
-        stake = Stake(world.chain, world.network.contracts)
-        names = {(final.first, final.attempt, 0) for final in world.finals}
-        caught: dict[bytes, set[bytes]] = {}
-        for name in sorted(names):
-            said: dict[bytes, set[bytes]] = {}
-            for vote in heard(world, *name):
-                said.setdefault(vote.signer, set()).add(vote.result)
-            caught |= {signer: results for signer, results in said.items() if len(results) > 1}
-        liars = [each for each in world.verifiers if each.me.address in caught and stake.bond(each.owner.address).stake]
-        return [f"verifier {each.number} voted for {len(caught[each.me.address])} results and kept its stake" for each in liars]
 
 
 @dataclass
@@ -305,6 +310,17 @@ class NoFaults:
         return []
 
 
+def _checked(world: World, final: Finalised) -> CheckResult | CannotCheck:
+    """What ``subak check`` says of a range, asked once."""
+    name = bytes(final.transaction)
+    if name not in world.checked:
+        try:
+            world.checked[name] = check(final.first, world.archive, world.chain)
+        except CannotCheck as error:
+            world.checked[name] = error
+    return world.checked[name]
+
+
 def _words(promise: Acknowledged) -> str:
     name = f"asset {promise.asset.hex()[:8]} sequence {promise.sequence}"
     return f"{name}, acknowledged by verifier {promise.verifier} at {promise.received_unix_s},"
@@ -312,7 +328,8 @@ def _words(promise: Acknowledged) -> str:
 
 def all_checkers() -> list[Checker]:
     """Fresh ones, for one run."""
-    return [EntriesKept(), OneRoot(), MoneyBounded(), HonestStake(), ExitsOpen(), TwoTongued(), GoesOn(), NoFaults()]
+    kept: list[Checker] = [EntriesKept(), OneRoot(), BoundedLoss(), MoneyBounded(), HonestStake(), ExitsOpen()]
+    return [*kept, TwoTongued(), OutvotedPay(), TimelySeals(), DataAskedOnce(), CustomersPay(), GoesOn(), NoFaults()]
 
 
 def finals_of(follower: Follower) -> list[Finalised]:

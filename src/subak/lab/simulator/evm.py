@@ -65,6 +65,8 @@ class MemoryChain(Rpc):
         self._logs: list[Log] = []
         self._forks = 0
         self._env_at = -1
+        self._open: list[Any] = []
+        """The EVM's checkpoints that can still be gone back to, oldest first."""
 
     def close(self) -> None:
         """Nothing is open."""
@@ -79,14 +81,19 @@ class MemoryChain(Rpc):
         """Give an account some of the chain's own coin."""
         self._evm.set_balance(_hex(address), wei)
 
+    def read(self, contract: bytes, slot: bytes) -> int:
+        """A word of a contract's storage."""
+        return int(self._evm.storage(_hex(contract), int.from_bytes(slot, "big")))
+
     def write(self, contract: bytes, slot: bytes, word: int) -> None:
         """Change a contract's storage by force, as only a bug in it could: for planted bugs."""
-        self._evm.storage(_hex(contract), int.from_bytes(slot, "big"))
+        self.read(contract, slot)  # what was never read cannot be written
         self._evm.insert_account_storage(_hex(contract), int.from_bytes(slot, "big"), word)
 
     def settle_down(self) -> None:
         """What was done so far is never undone: makes room for more."""
         self._evm.commit()
+        self._open.clear()
         for mined in self._mined:
             mined.before = None
 
@@ -112,16 +119,16 @@ class MemoryChain(Rpc):
     @contextmanager
     def imagined(self) -> Iterator[None]:
         """Whatever is sent inside did not happen; nothing may have been sent before that is looked up by number meanwhile."""
-        blocks, mined, logs, now = len(self._blocks), len(self._mined), len(self._logs), self.now
-        checkpoint = self._evm.snapshot()
+        blocks, mined, logs, now, forks = len(self._blocks), len(self._mined), len(self._logs), self.now, self._forks
+        checkpoint = self._remember()
         try:
             yield
         finally:
-            self._evm.revert(checkpoint)
+            self._undo(checkpoint)
             for each in self._mined[mined:]:
                 self._by_hash.pop(each.transaction.hash)
             del self._blocks[blocks:], self._mined[mined:], self._logs[logs:]
-            self.now, self._env_at = now, -1
+            self.now, self._forks, self._env_at = now, forks, -1
 
     def request(self, method: str, *params: Any) -> Any:
         """The few questions that ``Sender`` asks by name."""
@@ -179,9 +186,9 @@ class MemoryChain(Rpc):
         wanted = self.nonce(transaction.sender)
         if transaction.nonce != wanted:
             raise RpcError("eth_sendRawTransaction", -32000, f"nonce is {transaction.nonce}, expected {wanted}")
-        if sum(1 for mined in self._mined if mined.before is not None) > _MOST_CHECKPOINTS:
+        if len(self._open) > _MOST_CHECKPOINTS:
             raise RuntimeError(f"over {_MOST_CHECKPOINTS} transactions since the chain settled down")
-        before = self._evm.snapshot()
+        before = self._remember()
         number, timestamp = len(self._blocks), max(self.now, self._blocks[-1].timestamp)
         self._environment(number, timestamp)
         receipt, logs = self._execute(transaction, number, timestamp)
@@ -249,16 +256,29 @@ class MemoryChain(Rpc):
             return ask()
         finally:
             for mined in later:
-                mined.before = self._evm.snapshot()
+                mined.before = self._remember()
                 self._environment(mined.receipt.block, mined.timestamp)
                 self._execute(mined.transaction, mined.receipt.block, mined.timestamp)
                 self._mined.append(mined)
 
     def _back_to(self, count: int) -> None:
         """The state before transaction number ``count``."""
-        self._evm.revert(self._mined[count].before)
+        self._undo(self._mined[count].before)
         del self._mined[count:]
         self._env_at = -1
+
+    def _remember(self) -> Any:
+        """A checkpoint of the state as it is now."""
+        self._open.append(self._evm.snapshot())
+        return self._open[-1]
+
+    def _undo(self, checkpoint: Any) -> None:
+        """Back to a checkpoint, one by one: the EVM nests 1,024 levels, and going back lifts it by one, however many lie between."""
+        while True:
+            newest = self._open.pop()
+            self._evm.revert(newest)
+            if newest == checkpoint:
+                return
 
     def _call(self, method: str, sender: bytes | None, to: bytes, data: bytes) -> bytes:
         try:
@@ -269,14 +289,14 @@ class MemoryChain(Rpc):
     def _estimate(self, question: dict[str, str]) -> int:
         newest = self._blocks[-1]
         self._environment(newest.number + 1, max(self.now, newest.timestamp))
-        checkpoint = self._evm.snapshot()
+        checkpoint = self._remember()
         try:
             self._run(question["from"], question.get("to"), _bytes(question["data"]), int(question["value"], 16))
             return int(self._evm.result.gas_used)  # type: ignore[union-attr]
         except RuntimeError as error:
             raise _refusal("eth_estimateGas", error) from None
         finally:
-            self._evm.revert(checkpoint)
+            self._undo(checkpoint)
             self._evm.reset_transient_storage()
 
     def _run(self, sender: str, to: str | None, data: bytes, value: int) -> str | None:

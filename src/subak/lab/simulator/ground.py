@@ -15,14 +15,14 @@ from subak.archive.tables import write_limit_table
 from subak.chain.accounts import Account
 from subak.chain.attestations import Attestations
 from subak.chain.contracts import Contract, Sender
-from subak.chain.deploy import Genesis, Plan, SchedulePlan, StakePlan, TokenPlan, contract, deploy, word_of
+from subak.chain.deploy import Genesis, Plan, SalesPlan, SchedulePlan, StakePlan, TokenPlan, contract, deploy, word_of
 from subak.core.canon import ed25519
 from subak.core.canon.entry import Value, pack
 from subak.core.canon.ids import ED25519, asset_id, signer_id
 from subak.core.canon.json import encode
 from subak.core.kind import Schema
 from subak.core.nouns import Bootstrap, Clock, Hash, KindPolicy, Network, Policy
-from subak.core.settlement import POSSESSION
+from subak.core.settlement import OFFER, POSSESSION
 from subak.core.settlement.money import INSTALLED
 from subak.kinds.energy.rules.schemas import CLEAR_SKY, PARAMETERS, READING
 from subak.kinds.registry import installed, rules_hash
@@ -34,10 +34,20 @@ CHAIN_ID = 31_337
 HOUR_S, DAY_S = 3_600, 86_400
 UNIT = 10**18
 BOND = 1_000 * UNIT
+LEAST_BOND = BOND * 3 // 4
+"""Who is fined a little can go on."""
 BUDGET = 1_000 * UNIT
 """Of one epoch."""
+POOLS_BPS = {"energy": 9_500, "verifiers": 500}
+VERIFIERS_BUDGET = BUDGET * POOLS_BPS["verifiers"] // 10_000
+"""What all verifiers together can earn in an epoch."""
 PURSE = 20 * BOND
-"""What every verifier's owner has beside its bond, for challenges."""
+"""What every verifier's owner has beside its bond, and the watcher, for challenges."""
+LANE_LIMIT = 2 * 10**8
+"""Payment units of a lane; a clerk's stake covers more."""
+CUSTOMER_MONEY = 10 * LANE_LIMIT
+PRICE = 100
+"""Payment units that a home asks for a watt-hour."""
 HOMES = (1, 2, 3)
 """Which recorded homes take part."""
 ENTRY_HOURS = 6
@@ -77,6 +87,11 @@ class Home:
         """What it signs first: that it belongs to its owner."""
         return self._signed(network, POSSESSION, 0, genesis_unix_s, 0, [[bytes(self.owner.address)]])
 
+    def offer(self, network: bytes, genesis_unix_s: int) -> bytes:
+        """What its work costs."""
+        row: list[Value] = [PRICE, 1, 10**6, genesis_unix_s + 365 * DAY_S, b"".ljust(128, b"\0")]
+        return self._signed(network, OFFER, 1, genesis_unix_s, 0, [row])
+
     def reading(self, network: bytes, start_unix_s: int) -> bytes:
         """Its counters at the end of each of the hours from ``start_unix_s`` on."""
         rows = []
@@ -115,6 +130,10 @@ class Ground:
     """What each verifier signs with."""
     member: Account
     """Who holds nearly all other tokens, and votes."""
+    watcher: Account
+    """Who has no stake, and doubts what differs."""
+    customer: Account
+    """Who buys."""
     homes: tuple[Home, ...]
     """Who earns."""
     documents: dict[str, bytes]
@@ -129,28 +148,31 @@ def ground(verifiers: int) -> Ground:
     """A network with so many equal verifiers."""
     begin = june_2017().first_unix_s
     chain = MemoryChain(CHAIN_ID, begin - 4 * HOUR_S)
-    founder = _account("founder", 0)
-    owners = tuple(_account("owner", number) for number in range(verifiers))
-    signers = tuple(_account("signer", number) for number in range(verifiers))
-    homes = tuple(Home(number, _account("home", number), sha256(struct.pack(">5sI", b"meter", number)).digest()) for number in HOMES)
+    founder = account("founder", 0)
+    owners = tuple(account("owner", number) for number in range(verifiers))
+    signers = tuple(account("signer", number) for number in range(verifiers))
+    homes = tuple(Home(number, account("home", number), sha256(struct.pack(">5sI", b"meter", number)).digest()) for number in HOMES)
     documents, policy = _documents()
-    member = _account("member", 0)
+    member = account("member", 0)
+    watcher, customer = account("watcher", 0), account("customer", 0)
     allocation = {"0x" + each.address.hex(): PURSE + BOND for each in owners} | {"0x" + member.address.hex(): 10**6 * UNIT}
+    allocation |= {"0x" + watcher.address.hex(): PURSE}
     plan = Plan(
         name="simulated",
         chain_id=CHAIN_ID,
         clock=Clock(genesis_unix_s=begin, **CLOCK_TIMES),
         token=TokenPlan("Subak", "SUBAK", 10**8 * UNIT, allocation),
         schedule=SchedulePlan(365, (BUDGET,), 40 * BUDGET, BUDGET // HOUR_S),
-        pools={"energy": 9_500, "verifiers": 500},
-        stake=StakePlan(BOND, UNBONDING_SECONDS),
+        pools=POOLS_BPS,
+        stake=StakePlan(LEAST_BOND, UNBONDING_SECONDS),
+        sales=SalesPlan(allocation={"0x" + customer.address.hex(): CUSTOMER_MONEY}),
         issuers={INSTALLED: ["0x" + founder.address.hex()]},
         timelock_seconds=2 * DAY_S,
         genesis=Genesis(policy=Hash(policy)),
     )
     contracts = deploy(chain, founder, plan)
     network = Network(plan.name, plan.chain_id, plan.clock, contracts, speed=1)
-    made = Ground(chain, network, founder, owners, signers, member, homes, documents)
+    made = Ground(chain, network, founder, owners, signers, member, watcher, customer, homes, documents)
     sender = Sender(chain, founder)
     for owner, signer in zip(owners, signers, strict=True):
         mine = Sender(chain, owner)
@@ -203,5 +225,6 @@ def _documents() -> tuple[dict[str, bytes], bytes]:
     return keeping.files, content_hash(policy)
 
 
-def _account(name: str, number: int) -> Account:
+def account(name: str, number: int) -> Account:
+    """Somebody's keys, by what they are and which one."""
     return Account(sha256(f"simulated {name} {number}".encode()).digest())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from subak.chain.settlement import Contest, Opened, Pending, SettlementView
@@ -20,12 +20,28 @@ from subak.verifier.judge import Settled
 
 def richer(settled: Settled, units: int) -> Settled:
     """The same, but the first account has so many token units more."""
-    last = settled.settlements[-1]
-    accounts, totals = last.state.accounts, last.state.totals
-    rewards = to_ints(accounts["rewards"])
+    rewards = to_ints(settled.settlements[-1].state.accounts["rewards"])
     if not rewards or not units:
         return settled
     rewards[0] += units
+    return _paying(settled, rewards, units)
+
+
+def shifted(settled: Settled, units: int) -> Settled:
+    """The same, but so many token units of the account with most are another one's."""
+    rewards = to_ints(settled.settlements[-1].state.accounts["rewards"])
+    if len(rewards) < 2:
+        return settled
+    robbed = rewards.index(max(rewards))
+    rewards[robbed] -= units
+    rewards[robbed - 1] += units
+    return _paying(settled, rewards, 0)
+
+
+def _paying(settled: Settled, rewards: Sequence[int], units: int) -> Settled:
+    """The same, but the accounts have these rewards, so many units more than they should."""
+    last = settled.settlements[-1]
+    accounts, totals = last.state.accounts, last.state.totals
     minted = to_ints(totals["rewards"])
     minted[0] += units
     state = replace(
@@ -52,6 +68,14 @@ class Greedy(SharingClosing):
     def _settle(self, view: SettlementView, opened: Opened) -> Settled:
         honest = super()._settle(view, opened)
         return richer(honest, BUDGET * (opened.last - opened.first + 1) - (honest.message.rewards - view.rewards))
+
+
+class Cowardly(SharingClosing):
+    """Lies as long as nobody contests it: in round 1 it judges as it should."""
+
+    def _settle(self, view: SettlementView, opened: Opened) -> Settled:
+        again = view.contest is not None or (view.pending is not None and view.pending.round > 0)
+        return super()._settle(view, opened) if again else shifted(super()._settle(view, opened), 7)
 
 
 class Lazy(SharingClosing):
@@ -121,12 +145,14 @@ def _vote(closing: Closing, opened: Opened, round_: int, result: Hash) -> Vote:
 CHARACTERS: Mapping[str, Character] = {
     "lying": Character(Lying, honest=False),
     "greedy": Character(Greedy, honest=False),
+    "cowardly": Character(Cowardly, honest=False),
     "lazy": Character(Lazy, honest=False),
     "copying": Character(LateSealing, honest=False),
     "equivocating": Character(Equivocating, honest=False),
     "omitting": Character(Omitting, honest=False),
     "silent": Character(SilentLead, honest=False),
     "withholding": Character(SharingClosing, honest=False, withholds=("/archive/entries/",)),
+    "hoarding": Character(SharingClosing, honest=False, withholds=("/archive/entries/",), friends="hoarders", yields=True),
     "hiding": Character(SharingClosing, honest=False, withholds=("/archive/", "/v1/votes", "/v1/seals")),
 }
 """Who may be cast, by name."""

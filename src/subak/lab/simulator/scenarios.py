@@ -7,11 +7,15 @@ from random import Random
 
 from subak.lab.simulator.actors import Character
 from subak.lab.simulator.bystanders import Grudger, Members, Watcher
+from subak.lab.simulator.customers import Customer
 from subak.lab.simulator.liars import CHARACTERS
 from subak.lab.simulator.world import Casting, Faults, Scenario
 
 _SIZES = (4, 4, 5, 7)
-_BLEND = ("lying", "lazy", "copying", "equivocating", "omitting", "silent", "withholding", "hiding")
+_MINORITY = ("lying", "lazy", "copying", "equivocating", "omitting", "silent", "withholding", "hiding")
+
+_MAJORITY = ("cowardly", "hoarding")
+_MAJORITY_ONE_IN = 8
 
 
 def fewer_than_a_third(*names: str) -> Casting:
@@ -34,13 +38,16 @@ def more_than_two_thirds(name: str) -> Casting:
 
 
 def _blend(dice: Random, verifiers: int) -> Mapping[int, Character]:
+    """Mostly fewer than a third; now and then so many that only a watcher stands against them."""
+    if dice.randrange(_MAJORITY_ONE_IN) == 0:
+        return more_than_two_thirds(dice.choice(_MAJORITY))(dice, verifiers)
     liars = dice.sample(range(verifiers), dice.randint(0, (verifiers - 1) // 3))
-    return {number: CHARACTERS[dice.choice(_BLEND)] for number in liars}
+    return {number: CHARACTERS[dice.choice(_MINORITY)] for number in liars}
 
 
 _SCENARIOS = (
     Scenario("honest", "Nothing goes wrong.", epochs=1, calm=2),
-    Scenario("crashes", "Verifiers lose power at any step and come back.", Faults(crash=60)),
+    Scenario("crashes", "Verifiers lose power at any step and come back.", Faults(crash=60, torn=500)),
     Scenario("cuts", "The network falls apart and heals, and messages are lost.", Faults(cut=60, drop=100, deaf=30), verifiers=_SIZES),
     Scenario("skew", "Clocks are off by up to ten minutes.", Faults(skew_s=600)),
     Scenario("forgetful", "The chain loses its last minute, again and again.", Faults(forget=200)),
@@ -58,6 +65,32 @@ _SCENARIOS = (
     ),
     Scenario(
         "withholding", "Some announce what they never hand out.", casting=fewer_than_a_third("withholding", "hiding"), verifiers=_SIZES
+    ),
+    Scenario(
+        "asked-for",
+        "More than two thirds keep to themselves what they took in, until a watcher pays to have it asked for.",
+        Faults(drop=50),
+        casting=more_than_two_thirds("hoarding"),
+        bystanders=lambda: [Watcher()],
+        epochs=2,
+        calm=1,
+    ),
+    Scenario(
+        "outvoted",
+        "More than two thirds sign a false root, and judge as they should once a watcher contests it.",
+        Faults(drop=50),
+        verifiers=_SIZES,
+        casting=more_than_two_thirds("cowardly"),
+        bystanders=lambda: [Watcher()],
+        epochs=2,
+        calm=1,
+    ),
+    Scenario(
+        "customers",
+        "Homes sell to a customer, over clerks that crash and are cut off, on a forgetful chain.",
+        Faults(crash=40, torn=500, cut=30, drop=50, deaf=20, forget=100),
+        bystanders=lambda: [Customer()],
+        sells=1_000,
     ),
     Scenario("omission", "A lead leaves a rival's Entries out.", casting=fewer_than_a_third("omitting"), verifiers=_SIZES),
     Scenario("silent", "Leads do nothing when it is their turn.", casting=fewer_than_a_third("silent"), verifiers=(4, 7)),
@@ -90,13 +123,14 @@ _SCENARIOS = (
     ),
     Scenario(
         "mixed",
-        "Everything at once: crashes, cuts, lost words, skew, a forgetful chain, and fewer than a third that lie in any way.",
-        Faults(crash=20, cut=30, drop=40, deaf=10, skew_s=300, forget=30),
+        "Everything at once: crashes, cuts, lost words, skew, a forgetful chain, torn logs, customers, and verifiers that lie in any way.",
+        Faults(crash=20, torn=500, cut=30, drop=40, deaf=10, skew_s=300, forget=30),
         verifiers=(4, 4, 4, 5, 7),
         casting=_blend,
-        bystanders=lambda: [Watcher(), Grudger(5)],
+        bystanders=lambda: [Watcher(), Grudger(5), Customer()],
         epochs=2,
         calm=1,
+        sells=200,
     ),
 )
 SCENARIOS: Mapping[str, Scenario] = {each.name: each for each in _SCENARIOS}

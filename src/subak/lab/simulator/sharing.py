@@ -8,7 +8,8 @@ from subak.chain.settlement import SettlementView
 from subak.chain.snapshot import Follower
 from subak.core.nouns import Hash, Snapshot, SnapshotRef, State
 from subak.verifier.closing import Closing
-from subak.verifier.judge import Settled
+from subak.verifier.judge import Judge, Settled
+from subak.verifier.watching import Watcher
 
 
 @dataclass
@@ -39,8 +40,8 @@ class SharingFollower(Follower):
         return known
 
 
-class SharingClosing(Closing):
-    """The real closing. Everything is fetched and checked by each verifier; only what follows from checked bytes is shared."""
+class SharingJudge(Judge):
+    """The real judge. Everything is fetched and checked by each one; only what follows from checked bytes is shared."""
 
     shared = Shared()
     """Set by whoever makes it."""
@@ -58,6 +59,10 @@ class SharingClosing(Closing):
             self.peers.fetch_tables("state", state_root, self.archive)
         return self.shared.states[state_root]
 
+
+class SharingClosing(SharingJudge, Closing):
+    """The real closing."""
+
     def _publish(self, settled: Settled) -> None:
         known = self.shared.files.get(settled.result)
         if known is None:
@@ -68,3 +73,7 @@ class SharingClosing(Closing):
         else:
             for path, raw in known.items():
                 self.archive.put(path, raw)
+
+
+class SharingWatcher(SharingJudge, Watcher):
+    """The real watcher."""

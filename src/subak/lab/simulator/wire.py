@@ -21,6 +21,8 @@ _T = TypeVar("_T")
 _S = TypeVar("_S")
 CHAIN = -1
 """The chain's number."""
+ANYONE = 999
+"""Somebody's who is no actor."""
 
 
 class Killed(BaseException):
@@ -138,6 +140,11 @@ class _Link:
 
     def file(self, path: str) -> bytes | None:
         return self.document(f"/archive/{path}")
+
+
+def archives_of(asker: int, servers: Sequence[Server], passes: Passes, step: Step = lambda what: None) -> list[Archive]:
+    """The servers' archives, as ``asker`` reaches them."""
+    return [_Link(asker, server, passes, step).archive for server in servers]
 
 
 class InTurn:

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -19,14 +20,19 @@ from subak.chain.snapshot import Finalised, Follower
 from subak.lab.simulator.actors import Character, Host, Verifier
 from subak.lab.simulator.bystanders import Bystander
 from subak.lab.simulator.checkers import Checker, Everywhere, all_checkers, finals_of
+from subak.lab.simulator.customers import Customer
 from subak.lab.simulator.ground import DAY_S, ENTRY_HOURS, HOUR_S, Ground, ground
 from subak.lab.simulator.sharing import Shared
-from subak.lab.simulator.wire import CHAIN
+from subak.lab.simulator.wire import ANYONE, CHAIN, archives_of
+from subak.verifier.checking import CannotCheck, CheckResult
 
 BUSY_HOURS = 12
 """So long after an epoch's close most things happen."""
 LIMIT_HOURS = 22
-"""When all is calm a closed epoch is final within so many hours, whoever leads."""
+"""So long after the last epoch's close a run goes on at least."""
+MOST_HOURS = 36
+"""When all is calm a closed epoch is final within so many hours, whatever is contested: two attempts, both windows, a question for data,
+the judging again, and the time between two steps."""
 MOST_STEPS_TO_FUSE = 60
 
 
@@ -36,6 +42,8 @@ class Faults:
 
     crash: int = 0
     """Per verifier and step: its power goes off somewhere in it."""
+    torn: int = 0
+    """Of crashes: they leave part of a record at the end of the log."""
     drop: int = 0
     """Of messages: they do not arrive."""
     cut: int = 0
@@ -76,6 +84,8 @@ class Scenario:
     """Epochs after them in which nothing does."""
     bystanders: Bystanders = lambda: ()
     """Who else acts."""
+    sells: int = 0
+    """Of a thousand runs, in how many homes offer their work, and verifiers are clerks."""
     lag: int = 0
     """How many of the last epochs need not be final at the end."""
     broken: tuple[str, ...] = ()
@@ -117,30 +127,40 @@ class World:
     """A network in a folder, on a ground that is rewound afterwards."""
 
     def __init__(self, scenario: Scenario, seed: int, folder: Path, checkers: Sequence[Checker] | None = None) -> None:
-        self.scenario, self.seed = scenario, seed
+        self.scenario, self.seed, self.folder = scenario, seed, folder
         self.dice = Random(f"{scenario.name} {seed}")
         """What the world does; nothing else draws from it."""
         self.ground: Ground = ground(self.dice.choice(scenario.verifiers))
         self.chain, self.network = self.ground.chain, self.ground.network
         count = len(self.ground.signers)
-        shared = Shared()
+        self.shared = Shared()
         cast = scenario.casting(self.dice, count)
+        self.sells = self.dice.randrange(1000) < scenario.sells
+        """Whether there are customers."""
         self.verifiers = [
-            Verifier(self.ground, number, folder / f"verifier-{number}", cast.get(number, Character()), shared, lambda: self.chain.now)
-            for number in range(count)
+            Verifier(self.ground, number, folder / f"verifier-{number}", character, self.shared, lambda: self.chain.now, self.sells)
+            for number, character in ((number, cast.get(number, Character())) for number in range(count))
         ]
         self.checkers = all_checkers() if checkers is None else list(checkers)
         self.host = Host()
         self.bystanders = scenario.bystanders()
+        self.customer: Customer | None = None
+        """Who buys, once somebody does."""
         self.settlement = Settlement(self.chain, self.network.contracts)
         self.follower = Follower(self.chain, self.network.contracts, self.network.clock)
         self.finals: Sequence[Finalised] = []
         honest = [FolderArchive(each.folder / "archive") for each in self.verifiers if each.character.honest]
-        self.archive = Everywhere(honest)
+        liars = [each for each in self.verifiers if not each.character.honest]
+        # Fewer than a third are not needed: what they hold others hold too.
+        handed_out = archives_of(ANYONE, liars, lambda sender, receiver, what: True) if 3 * len(liars) > count else []
+        self.archive = Everywhere([*honest, FolderArchive(folder / "watcher" / "archive")], handed_out)
+        """Whatever anyone can have."""
         self.last_epoch = scenario.epochs + scenario.calm - 1
         clock = self.network.clock
         self.calm_from = clock.first_unix_s(scenario.epochs)
-        self.end_unix_s = clock.close_unix_s(self.last_epoch) + LIMIT_HOURS * HOUR_S
+        self.closed_unix_s = clock.close_unix_s(self.last_epoch)
+        self.checked: dict[bytes, CheckResult | CannotCheck] = {}
+        """What was said of ranges, by the transaction that made them final."""
         self.violations: list[str] = []
         self.told: dict[str, Any] = {}
         self.steps = 0
@@ -215,7 +235,7 @@ class World:
         """Steps: close together after an epoch's close, far apart else and while governance is asked, none at a round time."""
         clock = self.network.clock
         now = clock.genesis_unix_s + self.dice.randrange(HOUR_S)
-        while now < self.end_unix_s:
+        while now < self.closed_unix_s + self._hours() * HOUR_S:
             yield now
             since = (now - clock.genesis_unix_s - clock.grace_seconds) % DAY_S
             if self._view.phase is Phase.ESCALATED:
@@ -224,6 +244,10 @@ class World:
                 now += self.dice.randrange(1_500, 2_400)
             else:
                 now += min(self.dice.randrange(6_000, 12_000), DAY_S - since + self.dice.randrange(900))
+
+    def _hours(self) -> int:
+        """How long after the last epoch's close a run goes on, as it stands."""
+        return MOST_HOURS if self._view.next_epoch <= self.last_epoch - self.scenario.lag else LIMIT_HOURS
 
     def _step(self, unix_s: int, loop: asyncio.AbstractEventLoop) -> None:
         self.steps += 1
@@ -259,6 +283,9 @@ class World:
             verifier.kill()
             self._asleep[verifier.number] = self.steps + self.dice.randrange(1, 6)
             self.say(f"verifier {verifier.number} crashed")
+            if self.host.newest and self.dice.randrange(1000) < self.scenario.faults.torn:
+                verifier.tear(self.host.newest, self.dice)
+                self.say(f"verifier {verifier.number} was writing")
 
     def _faults(self, loop: asyncio.AbstractEventLoop) -> None:
         faults, dice = self.scenario.faults, self.dice
@@ -291,6 +318,8 @@ class World:
             for home in homes:
                 if self._signed_to == 0:
                     self.host.sign(home, 0, home.possession(self.network.id, clock.genesis_unix_s), self._some())
+                    if self.sells:
+                        self.host.sign(home, 1, home.offer(self.network.id, clock.genesis_unix_s), self._some())
                 self.host.sign(home, start // HOUR_S, home.reading(self.network.id, start), self._some())
             self._signed_to += 1
 
@@ -315,15 +344,26 @@ class World:
 
 
 def simulate(scenario: Scenario, seed: int, checkers: Sequence[Checker] | None = None, say: Callable[[str], None] | None = None) -> Outcome:
-    """Run one seed in a folder in memory that is removed afterwards; ``say`` hears all that happened."""
+    """Run one seed in a folder in memory that is removed afterwards; ``say`` hears all that happened.
+
+    Raises nothing: a run that fails in itself is a broken seed, whose violation tells the error and where it came from.
+    """
     memory = Path("/dev/shm")  # noqa: S108 - only a fast place for a folder with a name of its own
     folder = Path(tempfile.mkdtemp(prefix="subak-", dir=memory if memory.is_dir() else None))
+    world, begun = None, time.perf_counter()
     try:
         world = World(scenario, seed, folder, checkers)
-        outcome = world.run()
-        if say is not None:
+        return world.run()
+    except BaseException as error:
+        # Also what is no Exception: a power cut that nobody felt, a panic of the EVM.
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        ground.cache_clear()
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        words = f"the run itself: {type(error).__name__}: {error} ({at.name}, {Path(at.filename).name}:{at.lineno})"
+        return Outcome(scenario.name, seed, [words], "", world.steps if world else 0, 0, time.perf_counter() - begun)
+    finally:
+        if say is not None and world is not None:
             for words in world.log:
                 say(words)
-        return outcome
-    finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,7 +13,8 @@ from subak.chain.channels import Erc20
 from subak.chain.contracts import Sender
 from subak.cli.storing import Offered, Wanted, cheapest
 from subak.core.nouns import Hash
-from subak.kinds.storage.customer import Code
+from subak.kinds.storage.customer import Code, TooFewHosts
+from subak.lab.customers import offering
 
 from .paper import CELL, DOLLAR, TOKEN, Done, door, key_file
 from .small import CUSTOMER, EPOCH_HOURS, ONE_OWNER, SIZE, Small, eventually
@@ -89,6 +90,12 @@ def test_a_file_lives_and_is_paid_for(small: Small, house: Path, tmp_path: Path)
     removed = ask(small, house, "rm", "store", "rm", "letters", "--json").json()
     assert removed["faults"] == []
     assert door("store", "ls", "--folder", house / "storage").out == "nothing is stored\n"
+
+
+def test_the_towns_customer_waits_until_every_disk_is_on_offer(small: Small) -> None:
+    assert len({host.asset for host in offering(small.verifier, 3)}) == 3
+    with pytest.raises(TooFewHosts, match="3 of 4 disks are on offer"):
+        offering(small.verifier, 4)
 
 
 def test_a_host_that_is_down_is_passed_over(small: Small, house: Path, tmp_path: Path) -> None:

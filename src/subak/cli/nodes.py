@@ -101,10 +101,10 @@ def run_devices(network_file: Path, homes: str) -> None:
         asyncio.run(serve(played, clock.now))
 
 
-def run_town_customer(network_file: Path, config: Path) -> None:
+def run_town_customer(network_file: Path, config: Path, disks: int) -> None:
     """A customer of the town."""
     from subak.lab.customers import run
 
     log_to_stderr()
     with contextlib.suppress(KeyboardInterrupt):
-        run(network_file, config)
+        run(network_file, config, disks)

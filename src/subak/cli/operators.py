@@ -80,12 +80,14 @@ def lab_devices(network: NetworkFile, homes: Annotated[str, typer.Option(help="h
 
 @lab.command("customer")
 def lab_customer(
-    network: NetworkFile, config: Annotated[Path, typer.Option(help="customer.toml: what is bought.", exists=True, dir_okay=False)]
+    network: NetworkFile,
+    config: Annotated[Path, typer.Option(help="customer.toml: what is bought.", exists=True, dir_okay=False)],
+    disks: Annotated[int, typer.Option(min=2, help="Over how many disks its file is spread, once so many are on offer.")] = 5,
 ) -> None:
     """Buy as a customer of the town does, and keep a file on its disks."""
     from subak.cli.nodes import run_town_customer
 
-    run_town_customer(network, config)
+    run_town_customer(network, config, disks)
 
 
 @lab.command("attacks")

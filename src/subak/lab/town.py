@@ -369,6 +369,7 @@ class Town:
                 self.children.append(Child(name, command, logs / f"{name}.log"))
         for name in self.customers:
             command = [*subak, "lab", "customer", "--network", network_file, "--config", str(self._customer_folder(name) / "customer.toml")]
+            command += ["--disks", str(len(self.disks))] if len(self.disks) > 1 else []
             self.children.append(Child(name, command, logs / f"{name}.log"))
         command = [*subak, "explorer", "--rpc", self.network.nodes.rpc, "--archive", f"{self.network.nodes.verifiers[0]}/archive"]
         command += ["--database", str(self.folder / "explorer.sqlite"), "--port", str(explorer_port)]
